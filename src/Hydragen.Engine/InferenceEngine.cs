@@ -45,7 +45,7 @@ public sealed class InferenceEngine : IDisposable
         PromptNode prompt, PrefixHandle? parent = null, IProgress<GenerationProgress>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(prompt);
-        return Locked(parent, cancellationToken, () =>
+        return Locked(parent, () =>
         {
             var builder = new PromptForestBuilder(_context.Limits, new GenerationOptions(), Tokenizer, streamsText: false);
             PrefixNode node = builder.BuildPrefix(prompt, parent?.Node);
@@ -63,7 +63,7 @@ public sealed class InferenceEngine : IDisposable
                 throw;
             }
             return new PrefixHandle(this, node);
-        });
+        }, cancellationToken);
     }
 
     /// <summary>Completes flat prompts; common prefixes are found and shared.</summary>
@@ -78,16 +78,21 @@ public sealed class InferenceEngine : IDisposable
     public GenerationStatistics Generate(
         IReadOnlyList<PromptNode> prompts, GenerationOptions options, Action<GenerationUpdate>? onUpdate = null,
         Action<GenerationResult>? onResult = null, PrefixHandle? prefix = null, CancellationToken cancellationToken = default) =>
-        Run(options, onUpdate, onResult, prefix, cancellationToken, builder => builder.BuildFlat(prompts, prefix?.Node));
+        Run(options, onUpdate, onResult, prefix, builder => builder.BuildFlat(prompts, prefix?.Node), cancellationToken);
 
     /// <summary>Completes the leaves of prompt trees; each part is computed once.</summary>
     /// <param name="roots">The trees.</param>
-    /// <inheritdoc cref="Generate" path="/param[@name!='prompts']"/>
-    /// <inheritdoc cref="Generate" path="/exception"/>
+    /// <param name="options">What holds for all of them.</param>
+    /// <param name="onUpdate">As for <see cref="Generate"/>.</param>
+    /// <param name="onResult">As for <see cref="Generate"/>.</param>
+    /// <param name="prefix">As for <see cref="Generate"/>.</param>
+    /// <param name="cancellationToken">As for <see cref="Generate"/>.</param>
+    /// <exception cref="ArgumentException">A prompt or option is invalid; nothing was computed.</exception>
+    /// <exception cref="OutOfKvMemoryException">A single prompt does not fit.</exception>
     public GenerationStatistics GenerateTree(
         IReadOnlyList<PromptNode> roots, GenerationOptions options, Action<GenerationUpdate>? onUpdate = null,
         Action<GenerationResult>? onResult = null, PrefixHandle? prefix = null, CancellationToken cancellationToken = default) =>
-        Run(options, onUpdate, onResult, prefix, cancellationToken, builder => builder.BuildTree(roots, prefix?.Node));
+        Run(options, onUpdate, onResult, prefix, builder => builder.BuildTree(roots, prefix?.Node), cancellationToken);
 
     /// <summary>Computes the log-probability of every token of some sequences; common prefixes are computed once.</summary>
     /// <param name="inputs">Token ids of each sequence, at least one each.</param>
@@ -101,11 +106,11 @@ public sealed class InferenceEngine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(inputs);
         ArgumentNullException.ThrowIfNull(onScored);
-        Locked(null, cancellationToken, () =>
+        Locked(null, () =>
         {
             new ScoreRun(_context, options ?? new GenerationOptions(), keepLogits).Run(inputs, onScored, cancellationToken);
             return 0;
-        });
+        }, cancellationToken);
     }
 
     /// <summary>Frees the KV memory; waits for a running call.</summary>
@@ -142,19 +147,19 @@ public sealed class InferenceEngine : IDisposable
 
     private GenerationStatistics Run(
         GenerationOptions options, Action<GenerationUpdate>? onUpdate, Action<GenerationResult>? onResult, PrefixHandle? prefix,
-        CancellationToken cancellationToken, Func<PromptForestBuilder, PromptForest> build)
+        Func<PromptForestBuilder, PromptForest> build, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
-        return Locked(prefix, cancellationToken, () =>
+        return Locked(prefix, () =>
         {
             PromptForest forest = build(new PromptForestBuilder(_context.Limits, options, Tokenizer, onUpdate is not null));
             using var run = new GenerationRun(_context, options, forest, onUpdate, onResult);
             return run.Run(cancellationToken);
-        });
+        }, cancellationToken);
     }
 
-    private T Locked<T>(PrefixHandle? prefix, CancellationToken cancellationToken, Func<T> call)
+    private T Locked<T>(PrefixHandle? prefix, Func<T> call, CancellationToken cancellationToken)
     {
         _gate.Wait(cancellationToken);
         try

@@ -9,6 +9,9 @@ public sealed record GenerationResult
     /// <summary>Which completion of the prompt.</summary>
     public required int SampleIndex { get; init; }
 
+    /// <summary>Completions of the prompt, this one included.</summary>
+    public required int SampleCount { get; init; }
+
     /// <summary>Child indexes from the roots to the prompt's last part; a flat prompt has its index alone.</summary>
     public required IReadOnlyList<int> Path { get; init; }
 

@@ -135,6 +135,7 @@ internal sealed class PromptForestBuilder
             {
                 InputIndex = inputIndex,
                 SampleIndex = sample,
+                SampleCount = samples,
                 Path = path,
                 Random = new SampleRandom(_seed, hash, number),
                 LogProbabilities = _options.LogProbabilities ? new List<float>(maxNewTokens) : null,

@@ -14,6 +14,8 @@ internal sealed class Sequence : TokenSpan
 
     public required int SampleIndex { get; init; }
 
+    public required int SampleCount { get; init; }
+
     public required IReadOnlyList<int> Path { get; init; }
 
     /// <summary>Own tokens that belong to the prompt.</summary>

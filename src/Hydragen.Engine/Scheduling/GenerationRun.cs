@@ -205,6 +205,7 @@ internal sealed class GenerationRun : IDisposable
         {
             InputIndex = sequence.InputIndex,
             SampleIndex = sequence.SampleIndex,
+            SampleCount = sequence.SampleCount,
             Path = sequence.Path,
             TokenIds = newTokenIds,
             Text = sequence.Text?.ToString() ?? _context.Tokenizer?.Decode(newTokenIds),
