@@ -18,10 +18,10 @@ namespace Hydragen;
 /// </example>
 public sealed class LanguageModel : IAsyncDisposable, IDisposable
 {
-    private readonly IComputeBackend? _ownBackend;
+    private readonly CpuBackend? _ownBackend;
     private readonly DecoderModel _model;
 
-    private LanguageModel(IComputeBackend? ownBackend, DecoderModel model, InferenceEngine engine)
+    private LanguageModel(CpuBackend? ownBackend, DecoderModel model, InferenceEngine engine)
     {
         _ownBackend = ownBackend;
         _model = model;
@@ -123,7 +123,7 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
     {
         string tokenizerPath = Path.Combine(folder, "tokenizer.json");
         Tokenizer? tokenizer = File.Exists(tokenizerPath) ? Tokenizer.Load(tokenizerPath) : null;
-        IComputeBackend? ownBackend = options.Backend is null ? new CpuBackend(new CpuOptions { NumThreads = options.NumThreads }) : null;
+        CpuBackend? ownBackend = options.Backend is null ? new CpuBackend(new CpuOptions { NumThreads = options.NumThreads }) : null;
         DecoderModel? model = null;
         try
         {
