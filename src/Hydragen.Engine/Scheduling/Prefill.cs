@@ -35,8 +35,8 @@ internal sealed class Prefill(EngineContext context, SharingMode mode, bool allL
     /// <summary>Adds a span, and before it the nodes above that are not computed yet. Spans come in depth-first order.</summary>
     public void Add(TokenSpan span)
     {
-        if (span.Parent is { NumPending: > 0, IsQueued: false }) Add(span.Parent);
-        if (span.NumPending == 0) return;
+        if (span.Parent is { NumPending: > 0 }) Add(span.Parent);
+        if (span.NumPending == 0 || span is PrefixNode { IsQueued: true }) return;
         if (span is PrefixNode node) node.IsQueued = true;
         _spans.Add(span);
     }
