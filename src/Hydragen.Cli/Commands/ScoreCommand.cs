@@ -1,0 +1,73 @@
+using System.CommandLine;
+using System.Text.Json;
+using Hydragen.Cli.Input;
+using Hydragen.Cli.Output;
+using Hydragen.Engine;
+using Hydragen.Models;
+
+namespace Hydragen.Cli.Commands;
+
+/// <summary>Log-probabilities, and on request logits, of given sequences.</summary>
+internal static class ScoreCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("score",
+            "Compute the log-probability of every token: reads JSON lines {\"ids\":[..]} or {\"text\":\"..\"}, prints {\"ids\":[..],\"logprobs\":[..]} " +
+            "in the same order; the first token, which has none before it, gets null. Lines with common prefixes share their computation.");
+        var input = new Option<string?>("--input") { Description = "JSON Lines file; standard input when not given." };
+        var logitsPath = new Option<string?>("--logits") { Description = "Also write FP32 tensors logits.{line} [numTokens, vocabularySize] to this safetensors file." };
+        Option<string> sharing = SamplingArguments.MakeSharing();
+        command.Options.Add(input);
+        command.Options.Add(logitsPath);
+        command.Options.Add(sharing);
+        var model = new ModelArguments(command, isRequired: true);
+        command.Handle(async (parsed, cancellationToken) =>
+        {
+            string? path = parsed.GetValue(input), outputPath = parsed.GetValue(logitsPath);
+            if (outputPath is not null) InputFile.CheckOutput(outputPath);
+            await using LanguageModel languageModel = await model.LoadAsync(parsed, cancellationToken);
+            IReadOnlyList<int>[] lines = [.. JsonLinesReader.Read(path).Select(line => ReadLine(line.Value, $"{path ?? "standard input"}, line {line.LineNumber}", languageModel))];
+            if (lines.Length == 0) throw new InputException($"{path ?? "Standard input"} holds no line to score.");
+            var options = new GenerationOptions { Sharing = SamplingArguments.ParseSharing(parsed.GetValue(sharing)) };
+            ScoredSequence[] scored = await Terminal.WithGenerationProgressAsync("Scoring", progress => Task.Run(() =>
+            {
+                var results = new ScoredSequence[lines.Length];
+                languageModel.Engine.Score(
+                    lines, result => results[result.InputIndex] = result, options with { Progress = progress }, outputPath is not null, cancellationToken);
+                return results;
+            }, CancellationToken.None));
+            if (outputPath is not null) WriteLogits(outputPath, scored, languageModel.Configuration.VocabularySize);
+            using var output = new JsonLines();
+            foreach (ScoredSequence line in scored)
+            {
+                output.Write(json =>
+                {
+                    json.WriteNumbers("ids", line.TokenIds);
+                    json.WriteNumbers("logprobs", line.LogProbabilities);
+                });
+            }
+        });
+        return command;
+    }
+
+    private static IReadOnlyList<int> ReadLine(JsonElement line, string where, LanguageModel model)
+    {
+        bool hasIds = line.TryGetProperty("ids", out JsonElement ids), hasText = line.TryGetProperty("text", out JsonElement text);
+        if (hasIds == hasText) throw new InputException($"{where}: give either \"ids\" or \"text\".");
+        if (hasText && model.Tokenizer is null) throw new InputException($"{where}: the model has no tokenizer; give \"ids\".");
+        IReadOnlyList<int> tokenIds = hasIds ? JsonLinesReader.ReadIds(ids, where) : model.Tokenizer!.Encode(JsonLinesReader.ReadText(text, where));
+        if (tokenIds.Count == 0) throw new InputException($"{where}: there is no token to score.");
+        for (int i = 0; i < tokenIds.Count; i++)
+        {
+            if ((uint)tokenIds[i] >= (uint)model.Configuration.VocabularySize)
+                throw new InputException($"{where}: the token id {tokenIds[i]} is outside the vocabulary of {model.Configuration.VocabularySize}.");
+        }
+        if (tokenIds.Count > model.Configuration.MaxContextLength)
+            throw new InputException($"{where}: {tokenIds.Count} tokens exceed the model's context of {model.Configuration.MaxContextLength}.");
+        return tokenIds;
+    }
+
+    private static void WriteLogits(string path, ScoredSequence[] scored, int vocabularySize) => SafetensorsWriter.Write(
+        path, [.. scored.Select((line, i) => SafetensorsEntry.FromSingles($"logits.{i}", [line.TokenIds.Count, vocabularySize], line.Logits!))]);
+}

@@ -1,0 +1,32 @@
+using System.Globalization;
+using Hydragen.Engine;
+using Spectre.Console;
+
+namespace Hydragen.Cli.Output;
+
+/// <summary>What a generation call did, for people.</summary>
+internal static class StatisticsTable
+{
+    public static void Write(GenerationStatistics statistics)
+    {
+        Table table = new Table().HideHeaders().Border(TableBorder.Rounded).AddColumn("").AddColumn("");
+        void Row(string name, string value) => table.AddRow(Markup.Escape(name), Markup.Escape(value));
+        Row("completions", Count(statistics.Completions));
+        Row("prompt tokens, as the sequences see them", Count(statistics.PromptTokens));
+        Row("prompt tokens computed", Count(statistics.ComputedPromptTokens));
+        Row("shared tokens", $"{Count(statistics.SharedTokens)} at {statistics.SharingLevels} level{(statistics.SharingLevels == 1 ? "" : "s")}");
+        Row("sharing", statistics.SharingReason);
+        Row("new tokens", Count(statistics.NewTokens));
+        Row("prefill", Seconds(statistics.PrefillTime));
+        Row("decode", $"{Seconds(statistics.DecodeTime)} in {statistics.DecodeSteps} steps, at most {statistics.PeakBatchSize} sequences");
+        Row("decode speed", $"{Count((long)statistics.DecodeTokensPerSecond)} tokens/s");
+        Row("KV memory", Mebibytes(statistics.PeakKvBytes));
+        Terminal.Console.Write(table);
+    }
+
+    public static string Count(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
+
+    public static string Seconds(TimeSpan time) => string.Create(CultureInfo.InvariantCulture, $"{time.TotalSeconds:0.000} s");
+
+    public static string Mebibytes(long bytes) => string.Create(CultureInfo.InvariantCulture, $"{bytes / 1048576.0:N1} MiB");
+}

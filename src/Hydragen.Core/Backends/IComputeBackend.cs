@@ -1,0 +1,105 @@
+namespace Hydragen.Core;
+
+/// <summary>
+/// The coarse operators that the one forward pass needs, on buffers that only the backend looks into. Row-major, outermost
+/// dimension first. Activations may be FP32 or 16 bit (the buffer says which); arithmetic accumulates in FP32, and the residual
+/// stream, norm weights and logits are always FP32. Not thread-safe: one caller at a time; a backend uses threads inside.
+/// </summary>
+/// <remarks>Every operator throws <see cref="ArgumentException"/> when a buffer is too small or has an unsupported type.</remarks>
+public interface IComputeBackend : IDisposable
+{
+    /// <summary>One line: device and main instruction set.</summary>
+    string Description { get; }
+
+    /// <summary>The kernels in use, for people.</summary>
+    IReadOnlyList<KernelChoice> Kernels { get; }
+
+    /// <summary>Allocates a buffer, uninitialised.</summary>
+    DeviceBuffer Allocate(ElementType elementType, long length);
+
+    /// <summary>Creates a cache with room for some pages.</summary>
+    KvCache CreateKvCache(KvCacheShape shape, int numPages);
+
+    /// <summary>Reads, rearranges and keeps a weight matrix; the stored element type is kept.</summary>
+    PackedMatrix PackMatrix(MatrixSource source);
+
+    /// <summary>output[r] = table[tokenIds[r]] · scale.</summary>
+    /// <param name="table"><c>[vocabularySize, hiddenSize]</c>.</param>
+    /// <param name="tokenIds"><c>[numRows]</c>.</param>
+    /// <param name="scale">Factor.</param>
+    /// <param name="output">FP32 <c>[numRows, hiddenSize]</c>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">An id is outside the table.</exception>
+    void EmbeddingLookup(PackedMatrix table, ReadOnlySpan<int> tokenIds, float scale, DeviceBuffer output);
+
+    /// <summary>output = input / sqrt(mean(input²) + epsilon) · weight, for each row. In place allowed.</summary>
+    /// <param name="input"><c>[numRows, hiddenSize]</c>.</param>
+    /// <param name="numRows">Rows.</param>
+    /// <param name="weight">FP32 <c>[hiddenSize]</c>; its length gives hiddenSize.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="output"><c>[numRows, hiddenSize]</c>.</param>
+    void RmsNorm(DeviceBuffer input, int numRows, DeviceBuffer weight, float epsilon, DeviceBuffer output);
+
+    /// <summary>residual += delta · deltaScale, then output = RMS norm of the residual, for each row.</summary>
+    /// <param name="residual">FP32 <c>[numRows, hiddenSize]</c>, updated.</param>
+    /// <param name="delta"><c>[numRows, hiddenSize]</c>.</param>
+    /// <param name="deltaScale">Factor on <paramref name="delta"/>.</param>
+    /// <param name="numRows">Rows.</param>
+    /// <param name="weight">FP32 <c>[hiddenSize]</c>.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="output"><c>[numRows, hiddenSize]</c>; may be <paramref name="delta"/>.</param>
+    void AddRmsNorm(DeviceBuffer residual, DeviceBuffer delta, float deltaScale, int numRows, DeviceBuffer weight, float epsilon, DeviceBuffer output);
+
+    /// <summary>output = input · matrixᵀ + bias.</summary>
+    /// <param name="input"><c>[numRows, inputSize]</c>.</param>
+    /// <param name="numRows">Rows.</param>
+    /// <param name="matrix"><c>[outputSize, inputSize]</c>.</param>
+    /// <param name="output"><c>[numRows, outputSize]</c>; must not be <paramref name="input"/>.</param>
+    void Linear(DeviceBuffer input, int numRows, PackedMatrix matrix, DeviceBuffer output);
+
+    /// <summary>
+    /// Takes the joint projection of queries, keys and values, normalises and rotates queries and keys by their positions,
+    /// stores keys and values in the cache and the queries in <paramref name="query"/>.
+    /// </summary>
+    /// <param name="queryKeyValue"><c>[numRows, (numHeads + 2 · numKvHeads) · headDim]</c>: queries, then keys, then values.</param>
+    /// <param name="shape">Heads.</param>
+    /// <param name="norm">Norms of query and key heads, or null.</param>
+    /// <param name="rotary">Angles, or null for no rotation.</param>
+    /// <param name="positions">Absolute position of each row, <c>[numRows]</c>.</param>
+    /// <param name="slots">Slot id of each row, <c>[numRows]</c>.</param>
+    /// <param name="cache">Receives keys and values.</param>
+    /// <param name="layer">Layer of the cache.</param>
+    /// <param name="query">Receives <c>[numRows, numHeads, headDim]</c>.</param>
+    void RotaryAppend(
+        DeviceBuffer queryKeyValue, AttentionShape shape, QueryKeyNorm? norm, RotaryEmbedding? rotary,
+        ReadOnlySpan<int> positions, ReadOnlySpan<int> slots, KvCache cache, int layer, DeviceBuffer query);
+
+    /// <summary>Attention of a plan's rows over cached keys: the segments' partial results, merged in FP32.</summary>
+    /// <param name="plan">Rows and segments.</param>
+    /// <param name="shape">Heads.</param>
+    /// <param name="options">Scale, biases, window and cap.</param>
+    /// <param name="query"><c>[numRows, numHeads, headDim]</c>.</param>
+    /// <param name="cache">Keys and values.</param>
+    /// <param name="layer">Layer of the cache.</param>
+    /// <param name="output">Receives <c>[numRows, numHeads, headDim]</c>; may be <paramref name="query"/>.</param>
+    /// <param name="logSumExp">Receives FP32 <c>[numRows, numHeads]</c>, natural log, when given.</param>
+    void Attention(
+        AttentionPlan plan, AttentionShape shape, AttentionOptions options, DeviceBuffer query, KvCache cache, int layer,
+        DeviceBuffer output, DeviceBuffer? logSumExp);
+
+    /// <summary>output[r, i] = activation(gateUp[r, i]) · gateUp[r, intermediateSize + i].</summary>
+    /// <param name="gateUp"><c>[numRows, 2 · intermediateSize]</c>.</param>
+    /// <param name="numRows">Rows.</param>
+    /// <param name="intermediateSize">Elements of gate and of up.</param>
+    /// <param name="activation">Which function.</param>
+    /// <param name="output"><c>[numRows, intermediateSize]</c>; must not be <paramref name="gateUp"/>.</param>
+    void GatedActivation(DeviceBuffer gateUp, int numRows, int intermediateSize, ActivationKind activation, DeviceBuffer output);
+
+    /// <summary>logits[i] = cap(hidden[rows[i]] · headᵀ · scale), FP32.</summary>
+    /// <param name="hidden"><c>[numRows, hiddenSize]</c>, after the final norm.</param>
+    /// <param name="rows">Which rows, <c>[numLogitRows]</c>.</param>
+    /// <param name="head"><c>[vocabularySize, hiddenSize]</c>.</param>
+    /// <param name="scale">Factor on the logits.</param>
+    /// <param name="softCap">cap(x) = softCap · tanh(x / softCap); null for none.</param>
+    /// <param name="logits">Receives FP32 <c>[numLogitRows, vocabularySize]</c>.</param>
+    void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits);
+}

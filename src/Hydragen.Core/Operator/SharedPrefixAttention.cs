@@ -1,0 +1,61 @@
+namespace Hydragen.Core;
+
+/// <summary>
+/// The attention operator alone: dense tensors in, dense tensors out, no model and no engine. Meant for people with an engine of
+/// their own, for tests and for measurements.
+/// </summary>
+public static class SharedPrefixAttention
+{
+    /// <summary>Computes the attention of every sequence over the nodes above it and its own tokens.</summary>
+    /// <param name="backend">Runs the operator.</param>
+    /// <param name="shape">Heads and head size.</param>
+    /// <param name="options">Scale, biases, window and cap.</param>
+    /// <param name="nodes">The prefix tree, parents before children; may be empty.</param>
+    /// <param name="sequences">Any order, at any depth.</param>
+    /// <param name="mode">How prefixes are stored and read.</param>
+    /// <param name="kvType">How the cache stores keys and values.</param>
+    /// <returns>One result a sequence, in the order given.</returns>
+    /// <exception cref="ArgumentException">A tensor does not have the size that the lengths and the shape ask for.</exception>
+    public static SharedPrefixResult[] Compute(
+        IComputeBackend backend, AttentionShape shape, AttentionOptions options, IReadOnlyList<SharedPrefixNode> nodes,
+        IReadOnlyList<SharedPrefixSequence> sequences, SharingMode mode = SharingMode.Hydragen, ElementType kvType = ElementType.Float32)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        var layout = new SharedPrefixLayout(shape, options, nodes, sequences, mode);
+        using KvCache cache = backend.CreateKvCache(new KvCacheShape(1, shape.NumKvHeads, shape.HeadDim, kvType), layout.NumPages);
+        layout.ForEachRun((slots, key, value) => cache.Write(0, slots, key, value));
+
+        int outputLength = layout.NumRows * shape.NumHeads * shape.HeadDim;
+        using DeviceBuffer query = backend.Allocate(ElementType.Float32, Math.Max(1, outputLength));
+        using DeviceBuffer output = backend.Allocate(ElementType.Float32, Math.Max(1, outputLength));
+        using DeviceBuffer logSumExp = backend.Allocate(ElementType.Float32, Math.Max(1, layout.NumRows * shape.NumHeads));
+        query.Upload(layout.Query);
+        backend.Attention(layout.Plan, shape, options, query, cache, 0, output, logSumExp);
+        var outputs = new float[outputLength];
+        var logSumExps = new float[layout.NumRows * shape.NumHeads];
+        output.Download(outputs);
+        logSumExp.Download(logSumExps);
+        return layout.Split(outputs, logSumExps);
+    }
+
+    /// <summary>The same by <see cref="ReferenceAttention"/>: FP64, rounded to FP32 at the end.</summary>
+    /// <inheritdoc cref="Compute" path="/param"/>
+    /// <inheritdoc cref="Compute" path="/returns"/>
+    public static SharedPrefixResult[] ComputeReference(
+        AttentionShape shape, AttentionOptions options, IReadOnlyList<SharedPrefixNode> nodes, IReadOnlyList<SharedPrefixSequence> sequences)
+    {
+        var layout = new SharedPrefixLayout(shape, options, nodes, sequences, SharingMode.Hydragen);
+        int width = shape.NumKvHeads * shape.HeadDim;
+        var key = new float[(long)layout.NumPages * KvCache.PageSize * width];
+        var value = new float[key.Length];
+        layout.ForEachRun((slots, runKey, runValue) =>
+        {
+            runKey.CopyTo(key.AsSpan(slots[0] * width));
+            runValue.CopyTo(value.AsSpan(slots[0] * width));
+        });
+        var outputs = new double[layout.NumRows * shape.NumHeads * shape.HeadDim];
+        var logSumExps = new double[layout.NumRows * shape.NumHeads];
+        ReferenceAttention.Compute(layout.Plan, shape, options, layout.Query, key, value, outputs, logSumExps);
+        return layout.Split(Array.ConvertAll(outputs, x => (float)x), Array.ConvertAll(logSumExps, x => (float)x));
+    }
+}

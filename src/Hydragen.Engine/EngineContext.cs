@@ -1,0 +1,75 @@
+using Hydragen.Core;
+using Hydragen.Models;
+using Hydragen.Text;
+
+namespace Hydragen.Engine;
+
+/// <summary>What all calls of one engine share: model, tokenizer, cache, pages and reusable scratch.</summary>
+internal sealed class EngineContext : IDisposable
+{
+    private const int MaxLogitElements = 1 << 26;
+    private float[] _logits = [];
+
+    public EngineContext(DecoderModel model, Tokenizer? tokenizer, InferenceEngineOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxBatchSize, 1);
+        Model = model;
+        Tokenizer = tokenizer;
+        Options = options;
+        Limits = new EngineLimits(model.Configuration.VocabularySize, model.Configuration.MaxContextLength);
+        Cache = model.CreateKvCache(0);
+        long budget = options.MaxKvBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
+        if (budget < Cache.BytesPerPage)
+            throw new ArgumentException($"The KV memory limit of {budget} bytes is less than one page of {Cache.BytesPerPage} bytes.");
+        int maxPages = (int)Math.Min(budget / Cache.BytesPerPage, int.MaxValue / KvCache.PageSize);
+        Allocator = new PageAllocator(Cache, maxPages);
+        Step = new StepBuilder(Allocator);
+        Sampler = new Sampler(Limits.VocabularySize);
+    }
+
+    public DecoderModel Model { get; }
+
+    public Tokenizer? Tokenizer { get; }
+
+    public InferenceEngineOptions Options { get; }
+
+    public EngineLimits Limits { get; }
+
+    public KvCache Cache { get; }
+
+    public PageAllocator Allocator { get; }
+
+    public StepBuilder Step { get; }
+
+    public Sampler Sampler { get; }
+
+    /// <summary>Whether a token ends a completion.</summary>
+    public bool IsEos(int tokenId) => Model.Configuration.EosTokenIds.Contains(tokenId);
+
+    /// <summary>The most rows of one forward pass when each of them needs logits.</summary>
+    public int MaxLogitRows => Math.Clamp(MaxLogitElements / Limits.VocabularySize, 1, Model.MaxBatchRows);
+
+    /// <summary>Computes the step that <see cref="Step"/> holds; returns its logits, <c>[numLogitRows, vocabularySize]</c>.</summary>
+    public ReadOnlySpan<float> Forward(SharingMode mode)
+    {
+        AttentionPlan plan = Step.Build(mode);
+        int length = Step.LogitRows.Length * Limits.VocabularySize;
+        if (_logits.Length < length) _logits = new float[length];
+        Span<float> logits = _logits.AsSpan(0, length);
+        Model.Forward(Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, logits);
+        return logits;
+    }
+
+    /// <summary>Ends one hold on a node; frees it, and those above, when nobody holds them any more.</summary>
+    public void Release(PrefixNode? node)
+    {
+        while (node is not null && --node.LeaseCount == 0)
+        {
+            Allocator.Release(node);
+            node.LastLogits = null;
+            node = node.Parent;
+        }
+    }
+
+    public void Dispose() => Cache.Dispose();
+}

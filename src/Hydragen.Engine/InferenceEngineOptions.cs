@@ -1,0 +1,11 @@
+namespace Hydragen.Engine;
+
+/// <summary>Limits of an engine. Immutable.</summary>
+public sealed record InferenceEngineOptions
+{
+    /// <summary>The most KV memory that prefixes and sequences may take together, in bytes; null means half of the available memory.</summary>
+    public long? MaxKvBytes { get; init; }
+
+    /// <summary>The most sequences that one decode step computes; further ones wait.</summary>
+    public int MaxBatchSize { get; init; } = 4096;
+}

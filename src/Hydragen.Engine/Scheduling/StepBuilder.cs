@@ -1,0 +1,86 @@
+using System.Runtime.InteropServices;
+using Hydragen.Core;
+
+namespace Hydragen.Engine;
+
+/// <summary>Which rows of a span's piece need logits.</summary>
+internal enum LogitRows
+{
+    None,
+    Last,
+    All,
+}
+
+/// <summary>
+/// Collects the pieces of spans that one forward pass computes and builds its token ids, slots and attention plan. Pieces must
+/// be added in depth-first order of the prefix tree. Reused from step to step without allocation once warm.
+/// </summary>
+internal sealed class StepBuilder(PageAllocator allocator)
+{
+    private static long s_lastStep;
+
+    private readonly List<int> _tokenIds = [];
+    private readonly List<int> _slots = [];
+    private readonly List<int> _logitRows = [];
+    private readonly List<PlanNode> _nodes = [];
+    private readonly List<PlanSequence> _sequences = [];
+    private readonly List<PrefixNode> _path = [];
+    private readonly TreePlanner _planner = new();
+    private AttentionPlan? _plan;
+    private long _step;
+
+    public ReadOnlySpan<int> TokenIds => CollectionsMarshal.AsSpan(_tokenIds);
+
+    public ReadOnlySpan<int> Slots => CollectionsMarshal.AsSpan(_slots);
+
+    public ReadOnlySpan<int> LogitRows => CollectionsMarshal.AsSpan(_logitRows);
+
+    public int NumRows => _tokenIds.Count;
+
+    public void Clear()
+    {
+        _tokenIds.Clear();
+        _slots.Clear();
+        _logitRows.Clear();
+        _nodes.Clear();
+        _sequences.Clear();
+        _step = Interlocked.Increment(ref s_lastStep);
+    }
+
+    /// <summary>Adds the next <paramref name="numTokens"/> uncomputed tokens of a span.</summary>
+    public void Add(TokenSpan span, int numTokens, LogitRows logitRows)
+    {
+        int end = span.NumComputed + numTokens;
+        allocator.Take(span, end);
+        for (int token = span.NumComputed; token < end; token++)
+        {
+            if (logitRows == Engine.LogitRows.All || (logitRows == Engine.LogitRows.Last && token == end - 1))
+                _logitRows.Add(_tokenIds.Count);
+            _tokenIds.Add(span.TokenIds[token]);
+            _slots.Add(span.SlotOf(token));
+        }
+        int node = AddPath(span.Parent);
+        _sequences.Add(new PlanSequence(node, numTokens, span.FirstPosition, end, span.Pages));
+    }
+
+    public AttentionPlan Build(SharingMode mode)
+    {
+        _plan = _planner.Plan(CollectionsMarshal.AsSpan(_nodes), CollectionsMarshal.AsSpan(_sequences), mode, _plan);
+        return _plan;
+    }
+
+    /// <summary>Makes a node and those above it known to this step, parents first; returns its index.</summary>
+    private int AddPath(PrefixNode? node)
+    {
+        _path.Clear();
+        for (PrefixNode? above = node; above is not null && above.Step != _step; above = above.Parent) _path.Add(above);
+        for (int i = _path.Count - 1; i >= 0; i--)
+        {
+            PrefixNode next = _path[i];
+            next.Step = _step;
+            next.StepIndex = _nodes.Count;
+            _nodes.Add(new PlanNode(next.Parent?.StepIndex ?? -1, next.FirstPosition, next.TokenIds.Count, next.Pages));
+        }
+        return node?.StepIndex ?? -1;
+    }
+}

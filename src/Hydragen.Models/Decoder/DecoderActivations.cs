@@ -1,0 +1,73 @@
+using Hydragen.Core;
+
+namespace Hydragen.Models;
+
+/// <summary>The buffers of a forward pass, with room for the largest one.</summary>
+internal sealed class DecoderActivations : IDisposable
+{
+    private const long MaxLogitBytes = 64 << 20;
+    private readonly List<IDisposable> _owned = [];
+
+    public DecoderActivations(ModelConfiguration config, IComputeBackend backend, ElementType type, int maxRows)
+    {
+        AttentionShape heads = config.Heads;
+        long rows = maxRows;
+        MaxLogitRows = (int)Math.Clamp(MaxLogitBytes / sizeof(float) / config.VocabularySize, 1, maxRows);
+        try
+        {
+            Residual = Allocate(ElementType.Float32, rows * config.HiddenSize);
+            Normed = Allocate(type, rows * config.HiddenSize);
+            Delta = Allocate(type, rows * config.HiddenSize);
+            QueryKeyValue = Allocate(type, rows * (heads.NumHeads + 2 * heads.NumKvHeads) * heads.HeadDim);
+            Query = Allocate(type, rows * heads.NumHeads * heads.HeadDim);
+            GateUp = Allocate(type, rows * 2 * config.IntermediateSize);
+            Gated = Allocate(type, rows * config.IntermediateSize);
+            Logits = Allocate(ElementType.Float32, (long)MaxLogitRows * config.VocabularySize);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+
+        DeviceBuffer Allocate(ElementType elementType, long length)
+        {
+            DeviceBuffer buffer = backend.Allocate(elementType, length);
+            _owned.Add(buffer);
+            return buffer;
+        }
+    }
+
+    /// <summary>FP32 [maxRows, hiddenSize]: the residual stream.</summary>
+    public DeviceBuffer Residual { get; }
+
+    /// <summary>[maxRows, hiddenSize]: what the next projection reads.</summary>
+    public DeviceBuffer Normed { get; }
+
+    /// <summary>[maxRows, hiddenSize]: what is added to the residual stream next.</summary>
+    public DeviceBuffer Delta { get; }
+
+    /// <summary>[maxRows, (numHeads + 2 · numKvHeads) · headDim].</summary>
+    public DeviceBuffer QueryKeyValue { get; }
+
+    /// <summary>[maxRows, numHeads, headDim]: queries, then what attention yields.</summary>
+    public DeviceBuffer Query { get; }
+
+    /// <summary>[maxRows, 2 · intermediateSize].</summary>
+    public DeviceBuffer GateUp { get; }
+
+    /// <summary>[maxRows, intermediateSize].</summary>
+    public DeviceBuffer Gated { get; }
+
+    /// <summary>FP32 [maxLogitRows, vocabularySize].</summary>
+    public DeviceBuffer Logits { get; }
+
+    /// <summary>Rows of <see cref="Logits"/>; more logits are computed in several pieces.</summary>
+    public int MaxLogitRows { get; }
+
+    public void Dispose()
+    {
+        foreach (IDisposable item in _owned) item.Dispose();
+        _owned.Clear();
+    }
+}

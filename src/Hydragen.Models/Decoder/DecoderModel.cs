@@ -1,0 +1,165 @@
+using Hydragen.Core;
+
+namespace Hydragen.Models;
+
+/// <summary>
+/// A decoder-only language model: the one forward pass of all supported architectures. Not thread-safe, like its backend; it
+/// does not own the backend.
+/// </summary>
+public sealed class DecoderModel : IDisposable
+{
+    private readonly DecoderWeights _weights;
+    private readonly DecoderActivations _activations;
+    private readonly ScaledRotaryEmbedding _rotary;
+
+    private DecoderModel(ModelConfiguration config, IComputeBackend backend, DecoderOptions options, DecoderWeights weights, DecoderActivations activations)
+    {
+        Configuration = config;
+        Backend = backend;
+        MaxBatchRows = options.MaxBatchRows;
+        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, options.ComputeType);
+        _weights = weights;
+        _activations = activations;
+        _rotary = new ScaledRotaryEmbedding(config.Rotary);
+    }
+
+    /// <summary>What the model is.</summary>
+    public ModelConfiguration Configuration { get; }
+
+    /// <summary>Where it computes.</summary>
+    public IComputeBackend Backend { get; }
+
+    /// <summary>The most rows of one forward pass.</summary>
+    public int MaxBatchRows { get; }
+
+    /// <summary>The shape of the caches that it writes and reads.</summary>
+    public KvCacheShape KvCacheShape { get; }
+
+    /// <summary>Loads a model folder: <c>config.json</c> and safetensors weights.</summary>
+    /// <param name="folder">The folder.</param>
+    /// <param name="backend">Keeps the weights; must outlive the model.</param>
+    /// <param name="options">Types and sizes, or null for the defaults.</param>
+    /// <param name="progress">Receives the fraction of the weights that is loaded.</param>
+    /// <param name="ct">Stops the load.</param>
+    /// <exception cref="ModelFormatException">
+    /// A file is malformed, asks for something that is not supported, or holds weights that are NaN or infinite.
+    /// </exception>
+    /// <exception cref="IOException">A file is missing or cannot be read.</exception>
+    /// <exception cref="InsufficientMemoryException">The weights are larger than the memory of this process.</exception>
+    /// <exception cref="OperationCanceledException">The load was stopped.</exception>
+    public static DecoderModel Load(
+        string folder, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null, CancellationToken ct = default)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        options ??= new DecoderOptions();
+        ModelConfiguration config = ModelConfiguration.Load(folder);
+        using WeightStore store = WeightStore.Open(folder);
+        var loadProgress = new LoadProgress(progress, ct);
+        var catalog = new WeightCatalog(config, store, loadProgress);
+        loadProgress.TotalBytes = catalog.TotalBytes;
+        long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+        if (catalog.TotalBytes > available)
+            throw new InsufficientMemoryException($"{folder}: the weights take {catalog.TotalBytes >> 20} MiB, but this process may use {available >> 20} MiB.");
+
+        var weights = new DecoderWeights(catalog, config, backend, loadProgress);
+        try
+        {
+            return new DecoderModel(config, backend, options, weights, new DecoderActivations(config, backend, options.ComputeType, options.MaxBatchRows));
+        }
+        catch
+        {
+            weights.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Creates a cache that fits the model.</summary>
+    public KvCache CreateKvCache(int numPages) => Backend.CreateKvCache(KvCacheShape, numPages);
+
+    /// <summary>
+    /// Computes one step: appends the keys and values of the rows to the cache and yields logits of chosen rows. Allocates
+    /// nothing after the first calls.
+    /// </summary>
+    /// <param name="tokenIds">Token of each row, <c>[numRows]</c>, at most <see cref="MaxBatchRows"/>.</param>
+    /// <param name="slots">Slot id that receives each row's keys and values, <c>[numRows]</c>.</param>
+    /// <param name="plan">Positions of the rows, and the cached keys that they see, their own included.</param>
+    /// <param name="logitRows">Rows whose logits are wanted, in any order; may be empty.</param>
+    /// <param name="cache">A cache of shape <see cref="KvCacheShape"/>.</param>
+    /// <param name="logits">Receives FP32 <c>[numLogitRows, vocabularySize]</c>.</param>
+    /// <exception cref="ArgumentException">The arguments do not fit together or an id is outside its range; nothing was computed.</exception>
+    public void Forward(
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, Span<float> logits)
+    {
+        CheckArguments(tokenIds, slots, plan, logitRows, cache, logits);
+        int numRows = tokenIds.Length;
+        if (numRows == 0) return;
+        DecoderActivations a = _activations;
+        DecoderLayer[] layers = _weights.Layers;
+        float epsilon = Configuration.NormEpsilon;
+
+        Backend.EmbeddingLookup(_weights.Embedding, tokenIds, Configuration.EmbeddingScale, a.Residual); // [numRows, hiddenSize]
+        Backend.RmsNorm(a.Residual, numRows, layers[0].InputNorm, epsilon, a.Normed);
+        for (int i = 0; i < layers.Length; i++)
+        {
+            DecoderLayer layer = layers[i];
+            DeviceBuffer nextNorm = i + 1 < layers.Length ? layers[i + 1].InputNorm : _weights.FinalNorm;
+
+            Backend.Linear(a.Normed, numRows, layer.QueryKeyValue, a.QueryKeyValue); // [numRows, (numHeads + 2 · numKvHeads) · headDim]
+            Backend.RotaryAppend(a.QueryKeyValue, Configuration.Heads, layer.QueryKeyNorm, _rotary, plan.RowPositions, slots, cache, i, a.Query);
+            Backend.Attention(plan, Configuration.Heads, layer.Attention, a.Query, cache, i, a.Query, logSumExp: null); // [numRows, numHeads, headDim]
+            Backend.Linear(a.Query, numRows, layer.Output, a.Delta); // [numRows, hiddenSize]
+            if (layer.PostAttentionNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostAttentionNorm, epsilon, a.Delta);
+            Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, layer.FeedForwardNorm, epsilon, a.Normed);
+
+            Backend.Linear(a.Normed, numRows, layer.GateUp, a.GateUp); // [numRows, 2 · intermediateSize]
+            Backend.GatedActivation(a.GateUp, numRows, Configuration.IntermediateSize, Configuration.Activation, a.Gated); // [numRows, intermediateSize]
+            Backend.Linear(a.Gated, numRows, layer.Down, a.Delta); // [numRows, hiddenSize]
+            if (layer.PostFeedForwardNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostFeedForwardNorm, epsilon, a.Delta);
+            Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, nextNorm, epsilon, a.Normed);
+        }
+        for (int first = 0; first < logitRows.Length; first += a.MaxLogitRows)
+        {
+            int count = Math.Min(a.MaxLogitRows, logitRows.Length - first);
+            Backend.Logits(
+                a.Normed, logitRows.Slice(first, count), _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, a.Logits);
+            a.Logits.Download(logits.Slice(first * Configuration.VocabularySize, count * Configuration.VocabularySize));
+        }
+    }
+
+    /// <summary>Frees weights and buffers; the backend stays.</summary>
+    public void Dispose()
+    {
+        _activations.Dispose();
+        _weights.Dispose();
+    }
+
+    private void CheckArguments(
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, Span<float> logits)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentNullException.ThrowIfNull(cache);
+        if (tokenIds.Length > MaxBatchRows) throw new ArgumentException($"There are {tokenIds.Length} rows; the model was loaded for at most {MaxBatchRows}.");
+        if (slots.Length != tokenIds.Length || plan.NumRows != tokenIds.Length)
+            throw new ArgumentException($"There are {tokenIds.Length} tokens, {slots.Length} slots and {plan.NumRows} rows in the plan; the counts must be equal.");
+        if (cache.Shape != KvCacheShape) throw new ArgumentException($"The cache has shape {cache.Shape}; the model needs {KvCacheShape}.");
+        if (logits.Length != (long)logitRows.Length * Configuration.VocabularySize)
+        {
+            throw new ArgumentException(
+                $"{logitRows.Length} rows of {Configuration.VocabularySize} logits need {(long)logitRows.Length * Configuration.VocabularySize} numbers, not {logits.Length}.");
+        }
+        foreach (int id in tokenIds)
+        {
+            if ((uint)id >= (uint)Configuration.VocabularySize)
+                throw new ArgumentException($"Token id {id} is outside the vocabulary of {Configuration.VocabularySize}.");
+        }
+        foreach (int slot in slots)
+        {
+            if (slot < 0 || slot / KvCache.PageSize >= cache.NumPages)
+                throw new ArgumentException($"Slot {slot} is outside the cache of {cache.NumPages} pages.");
+        }
+        foreach (int row in logitRows)
+        {
+            if ((uint)row >= (uint)tokenIds.Length) throw new ArgumentException($"Logits of row {row} are wanted; there are {tokenIds.Length} rows.");
+        }
+    }
+}

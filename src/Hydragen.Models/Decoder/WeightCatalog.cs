@@ -1,0 +1,129 @@
+using Hydragen.Core;
+
+namespace Hydragen.Models;
+
+/// <summary>The weights of one layer, found and checked, not yet read.</summary>
+internal sealed record LayerSources(
+    WeightTensor InputNorm, TensorMatrixSource QueryKeyValue, WeightTensor? QueryNorm, WeightTensor? KeyNorm,
+    TensorMatrixSource Output, WeightTensor? PostAttentionNorm, WeightTensor FeedForwardNorm, TensorMatrixSource GateUp,
+    TensorMatrixSource Down, WeightTensor? PostFeedForwardNorm);
+
+/// <summary>
+/// Finds every weight that a configuration needs and checks its type and each of its axes before anything is allocated.
+/// Tensors that nobody needs are refused, except the rotary frequencies that old versions stored, and a copy of the embedding
+/// table as the output layer of a tied model, which must equal the table byte for byte.
+/// </summary>
+internal sealed class WeightCatalog
+{
+    private const int ChunkBytes = 1 << 20;
+    private const string HeadName = "lm_head.weight";
+    private readonly ModelConfiguration _config;
+    private readonly WeightStore _store;
+    private readonly LoadProgress _progress;
+    private readonly HashSet<string> _used = new(StringComparer.Ordinal);
+
+    public WeightCatalog(ModelConfiguration config, WeightStore store, LoadProgress progress)
+    {
+        _config = config;
+        _store = store;
+        _progress = progress;
+        Embedding = Linear(config.VocabularySize, config.HiddenSize, hasBias: false, "model.embed_tokens");
+        for (int layer = 0; layer < config.NumLayers; layer++) Layers.Add(FindLayer($"model.layers.{layer}."));
+        FinalNorm = Vector("model.norm.weight", config.HiddenSize);
+        if (!config.TieWordEmbeddings) Head = Linear(config.VocabularySize, config.HiddenSize, hasBias: false, "lm_head");
+        RefuseOthers();
+    }
+
+    public TensorMatrixSource Embedding { get; }
+
+    public List<LayerSources> Layers { get; } = [];
+
+    public WeightTensor FinalNorm { get; }
+
+    /// <summary>The output layer; null when it is the embedding table.</summary>
+    public TensorMatrixSource? Head { get; }
+
+    /// <summary>Bytes of all needed tensors.</summary>
+    public long TotalBytes { get; private set; }
+
+    private LayerSources FindLayer(string layer)
+    {
+        int hidden = _config.HiddenSize, inner = _config.IntermediateSize, headDim = _config.Heads.HeadDim;
+        int querySize = _config.Heads.NumHeads * headDim, kvSize = _config.Heads.NumKvHeads * headDim;
+        string attention = layer + "self_attn.", mlp = layer + "mlp.";
+        bool qkvBias = _config.HasQueryKeyValueBias, mlpBias = _config.HasMlpBias, isFused = _config.HasFusedProjections;
+        bool isSandwich = _config.HasSandwichNorms;
+
+        WeightTensor inputNorm = Vector(layer + "input_layernorm.weight", hidden);
+        TensorMatrixSource queryKeyValue = isFused
+            ? Linear(querySize + 2 * kvSize, hidden, qkvBias, attention + "qkv_proj")
+            : Linear(hidden, qkvBias, (attention + "q_proj", querySize), (attention + "k_proj", kvSize), (attention + "v_proj", kvSize));
+        WeightTensor? queryNorm = _config.HasQueryKeyNorm ? Vector(attention + "q_norm.weight", headDim) : null;
+        WeightTensor? keyNorm = _config.HasQueryKeyNorm ? Vector(attention + "k_norm.weight", headDim) : null;
+        TensorMatrixSource output = Linear(hidden, querySize, _config.HasOutputBias, attention + "o_proj");
+        WeightTensor afterAttention = Vector(layer + "post_attention_layernorm.weight", hidden);
+        WeightTensor feedForwardNorm = isSandwich ? Vector(layer + "pre_feedforward_layernorm.weight", hidden) : afterAttention;
+        TensorMatrixSource gateUp = isFused
+            ? Linear(2 * inner, hidden, mlpBias, mlp + "gate_up_proj")
+            : Linear(hidden, mlpBias, (mlp + "gate_proj", inner), (mlp + "up_proj", inner));
+        TensorMatrixSource down = Linear(hidden, inner, mlpBias, mlp + "down_proj");
+        WeightTensor? postFeedForwardNorm = isSandwich ? Vector(layer + "post_feedforward_layernorm.weight", hidden) : null;
+        return new LayerSources(
+            inputNorm, queryKeyValue, queryNorm, keyNorm, output, isSandwich ? afterAttention : null, feedForwardNorm, gateUp, down,
+            postFeedForwardNorm);
+    }
+
+    private TensorMatrixSource Linear(int outputSize, int inputSize, bool hasBias, string name) =>
+        Linear(inputSize, hasBias, (name, outputSize));
+
+    private TensorMatrixSource Linear(int inputSize, bool hasBias, params (string Name, int OutputSize)[] parts)
+    {
+        WeightTensor[] matrices = [.. parts.Select(part => Find(part.Name + ".weight", part.OutputSize, inputSize))];
+        WeightTensor[] biases = hasBias ? [.. parts.Select(part => Vector(part.Name + ".bias", part.OutputSize))] : [];
+        return new TensorMatrixSource(matrices, biases, _progress);
+    }
+
+    private WeightTensor Vector(string name, int length) => Find(name, length);
+
+    private WeightTensor Find(string name, params ReadOnlySpan<long> shape)
+    {
+        if (!_store.Tensors.TryGetValue(name, out WeightTensor? found))
+            throw new ModelFormatException(_store.Path, $"tensor '{name}' is missing; {_config.Architecture} needs it with shape [{string.Join(", ", shape.ToArray())}]");
+        if (!shape.SequenceEqual(found.Tensor.Shape))
+        {
+            throw new ModelFormatException(found.File.Path,
+                $"tensor '{name}' has shape {found.Tensor.ShapeText}, but config.json asks for [{string.Join(", ", shape.ToArray())}]");
+        }
+        if (!found.Tensor.Dtype.TryGetElementType(out _))
+            throw new ModelFormatException(found.File.Path, $"tensor '{name}' has dtype {found.Tensor.Dtype.FormatName()}; weights must be F32, BF16 or F16");
+        if (_used.Add(name)) TotalBytes += found.Tensor.ByteLength;
+        return found;
+    }
+
+    private void RefuseOthers()
+    {
+        foreach ((string name, WeightTensor tensor) in _store.Tensors)
+        {
+            if (_used.Contains(name) || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)) continue;
+            if (name == HeadName && _config.TieWordEmbeddings) CheckTiedHead(tensor);
+            else throw new ModelFormatException(tensor.File.Path, $"tensor '{name}' is not part of {_config.Architecture} with this config.json");
+        }
+    }
+
+    private void CheckTiedHead(WeightTensor head)
+    {
+        WeightTensor table = _store.Tensors["model.embed_tokens.weight"];
+        bool isEqual = head.Tensor.Dtype == table.Tensor.Dtype && head.Tensor.Shape.AsSpan().SequenceEqual(table.Tensor.Shape);
+        var headChunk = new byte[ChunkBytes];
+        var tableChunk = new byte[ChunkBytes];
+        for (long offset = 0; isEqual && offset < head.Tensor.ByteLength; offset += ChunkBytes)
+        {
+            int length = (int)Math.Min(ChunkBytes, head.Tensor.ByteLength - offset);
+            head.File.Read(head.Tensor, offset, headChunk.AsSpan(0, length));
+            table.File.Read(table.Tensor, offset, tableChunk.AsSpan(0, length));
+            isEqual = headChunk.AsSpan(0, length).SequenceEqual(tableChunk.AsSpan(0, length));
+        }
+        if (!isEqual)
+            throw new ModelFormatException(head.File.Path, $"tensor '{HeadName}' differs from the embedding table, but config.json ties them");
+    }
+}

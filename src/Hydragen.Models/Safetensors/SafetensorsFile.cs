@@ -1,0 +1,148 @@
+using System.Buffers.Binary;
+using Microsoft.Win32.SafeHandles;
+
+namespace Hydragen.Models;
+
+/// <summary>
+/// A safetensors file: an 8-byte little-endian length, a JSON header, and the tensors' bytes, which tile the rest of the file
+/// without hole or overlap. The header is validated completely when the file is opened; data is read by position, never mapped,
+/// so that a file truncated meanwhile is an exception and not a crash. Reading is thread-safe.
+/// </summary>
+public sealed class SafetensorsFile : IDisposable
+{
+    /// <summary>The longest header that the format allows.</summary>
+    public const long MaxHeaderBytes = 100_000_000;
+
+    /// <summary>The most tensors of one file, and the most metadata entries.</summary>
+    public const int MaxEntries = 65_536;
+
+    /// <summary>The most bytes of all names, metadata keys and metadata values together, as UTF-16.</summary>
+    public const int MaxTextBytes = 16 << 20;
+
+    /// <summary>The most dimensions of one tensor.</summary>
+    public const int MaxRank = 64;
+
+    private const int LengthBytes = 8;
+    private readonly SafeFileHandle _handle;
+
+    private SafetensorsFile(string path, SafeFileHandle handle, SafetensorsHeader header)
+    {
+        Path = path;
+        _handle = handle;
+        Tensors = header.Tensors;
+        Metadata = header.Metadata;
+    }
+
+    /// <summary>The path given to <see cref="Open"/>.</summary>
+    public string Path { get; }
+
+    /// <summary>The tensors by name.</summary>
+    public IReadOnlyDictionary<string, SafetensorsTensor> Tensors { get; }
+
+    /// <summary>The entries of <c>__metadata__</c>.</summary>
+    public IReadOnlyDictionary<string, string> Metadata { get; }
+
+    /// <summary>Opens a file and validates its header, with memory bounded by the limits of this class.</summary>
+    /// <exception cref="ModelFormatException">The file is no regular file or malformed.</exception>
+    /// <exception cref="IOException">It cannot be found or read.</exception>
+    public static SafetensorsFile Open(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        SafeFileHandle handle = OpenRegularFile(path, out long fileLength);
+        try
+        {
+            if (fileLength < LengthBytes)
+                throw new ModelFormatException(path, $"a safetensors file starts with {LengthBytes} bytes of header length, but the file has {fileLength} bytes");
+            Span<byte> lengthBytes = stackalloc byte[LengthBytes];
+            ReadExactly(path, handle, lengthBytes, 0);
+            ulong headerLength = BinaryPrimitives.ReadUInt64LittleEndian(lengthBytes);
+            if (headerLength > MaxHeaderBytes)
+                throw new ModelFormatException(path, $"the header claims {headerLength} bytes; at most {MaxHeaderBytes} are allowed");
+            if (headerLength < 2)
+                throw new ModelFormatException(path, $"the header claims {headerLength} bytes; a JSON object has at least 2");
+            if ((long)headerLength > fileLength - LengthBytes)
+                throw new ModelFormatException(path, $"the header claims {headerLength} bytes, but only {fileLength - LengthBytes} follow in the file");
+            var header = new SafetensorsHeader(path, handle, (long)headerLength, fileLength);
+            return new SafetensorsFile(path, handle, header);
+        }
+        catch
+        {
+            handle.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Reads bytes of a tensor, little-endian, row-major.</summary>
+    /// <param name="tensor">A tensor of this file.</param>
+    /// <param name="byteOffset">First byte, from the start of the tensor.</param>
+    /// <param name="destination">Filled completely.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The range leaves the tensor.</exception>
+    /// <exception cref="ModelFormatException">The file became shorter since it was opened.</exception>
+    public void Read(SafetensorsTensor tensor, long byteOffset, Span<byte> destination)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        if (byteOffset < 0 || byteOffset > tensor.ByteLength - destination.Length)
+        {
+            throw new ArgumentOutOfRangeException(nameof(byteOffset), byteOffset,
+                $"Tensor {tensor.Name} has {tensor.ByteLength} bytes; {destination.Length} from there on leave it.");
+        }
+        ReadExactly(Path, _handle, destination, tensor.ByteOffset + byteOffset);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _handle.Dispose();
+
+    /// <summary>
+    /// Opens a file that is neither a directory nor a pipe or device. Those have no length, so they are told apart without
+    /// opening them: opening a pipe would wait for its writer.
+    /// </summary>
+    internal static SafeFileHandle OpenRegularFile(string path, out long length)
+    {
+        var file = new FileInfo(path);
+        if (file.LinkTarget is not null)
+        {
+            try
+            {
+                file = file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo ?? file;
+            }
+            catch (IOException e)
+            {
+                throw new ModelFormatException(path, "the symbolic link leads nowhere", e);
+            }
+        }
+        if (Directory.Exists(file.FullName)) throw new ModelFormatException(path, "this is a folder, not a file");
+        if (!file.Exists) throw new FileNotFoundException($"{path}: there is no such file.", path);
+        if (file.Length == 0) throw new ModelFormatException(path, "the file is empty, or is no regular file");
+        SafeFileHandle handle = File.OpenHandle(file.FullName, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        try
+        {
+            length = RandomAccess.GetLength(handle);
+            return handle;
+        }
+        catch (NotSupportedException e)
+        {
+            handle.Dispose();
+            throw new ModelFormatException(path, "this is no regular file", e);
+        }
+    }
+
+    /// <summary>Reads until the span is full or the file ends.</summary>
+    internal static int ReadSome(SafeFileHandle handle, Span<byte> destination, long offset)
+    {
+        int total = 0;
+        while (total < destination.Length)
+        {
+            int numRead = RandomAccess.Read(handle, destination[total..], offset + total);
+            if (numRead == 0) break;
+            total += numRead;
+        }
+        return total;
+    }
+
+    private static void ReadExactly(string path, SafeFileHandle handle, Span<byte> destination, long offset)
+    {
+        int numRead = ReadSome(handle, destination, offset);
+        if (numRead < destination.Length)
+            throw new ModelFormatException(path, $"the file now ends at byte {offset + numRead}, but {destination.Length} bytes from {offset} on were expected; it changed after it was opened");
+    }
+}

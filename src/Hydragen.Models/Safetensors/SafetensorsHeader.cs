@@ -1,0 +1,180 @@
+using System.Text.Json;
+using Microsoft.Win32.SafeHandles;
+
+namespace Hydragen.Models;
+
+/// <summary>
+/// Parses and validates the JSON header of a safetensors file. Same verdict as the format's reference implementation, except
+/// that these are refused as well: duplicate names and fields, more than the limits of <see cref="SafetensorsFile"/>, a metadata
+/// value that is null, numbers above 2^63 − 1.
+/// </summary>
+internal sealed class SafetensorsHeader
+{
+    private readonly string _path;
+    private readonly long _dataOffset;
+    private readonly Dictionary<string, SafetensorsTensor> _tensors = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _metadata = new(StringComparer.Ordinal);
+    private readonly long[] _dimensions = new long[SafetensorsFile.MaxRank];
+    private readonly long[] _offsets = new long[2];
+    private long _textBytes;
+    private bool _hasMetadata;
+
+    public SafetensorsHeader(string path, SafeFileHandle handle, long headerLength, long fileLength)
+    {
+        _path = path;
+        _dataOffset = sizeof(ulong) + headerLength;
+        Parse(new JsonTokenStream(path, handle, sizeof(ulong), headerLength));
+        CheckTiling(fileLength);
+    }
+
+    public IReadOnlyDictionary<string, SafetensorsTensor> Tensors => _tensors;
+
+    public IReadOnlyDictionary<string, string> Metadata => _metadata;
+
+    private void Parse(JsonTokenStream json)
+    {
+        json.Read(JsonTokenType.StartObject, "the header");
+        while (true)
+        {
+            json.Read();
+            if (json.TokenType == JsonTokenType.EndObject) break;
+            string name = ReadText(ref json);
+            if (name == "__metadata__") ReadMetadata(ref json);
+            else ReadTensor(ref json, name);
+        }
+        json.ExpectEnd();
+    }
+
+    private void ReadMetadata(ref JsonTokenStream json)
+    {
+        if (_hasMetadata) throw json.Error("__metadata__ appears twice");
+        _hasMetadata = true;
+        json.Read(JsonTokenType.StartObject, "__metadata__");
+        while (true)
+        {
+            json.Read();
+            if (json.TokenType == JsonTokenType.EndObject) return;
+            if (_metadata.Count == SafetensorsFile.MaxEntries) throw json.Error($"there are more than {SafetensorsFile.MaxEntries} metadata entries");
+            string key = ReadText(ref json);
+            json.Read(JsonTokenType.String, $"metadata entry '{Shorten(key)}'");
+            if (!_metadata.TryAdd(key, ReadText(ref json))) throw json.Error($"metadata entry '{Shorten(key)}' appears twice");
+        }
+    }
+
+    private void ReadTensor(ref JsonTokenStream json, string name)
+    {
+        SafetensorsDtype? dtype = null;
+        int rank = -1;
+        (long Begin, long End)? range = null;
+        if (_tensors.Count == SafetensorsFile.MaxEntries) throw json.Error($"there are more than {SafetensorsFile.MaxEntries} tensors");
+        json.Read(JsonTokenType.StartObject, $"the entry of tensor '{Shorten(name)}'");
+        while (true)
+        {
+            json.Read();
+            if (json.TokenType == JsonTokenType.EndObject) break;
+            switch (json.GetString())
+            {
+                case "dtype" when dtype is null:
+                    json.Read(JsonTokenType.String, $"dtype of tensor '{Shorten(name)}'");
+                    string dtypeName = json.GetString();
+                    if (!SafetensorsDtypes.TryParse(dtypeName, out SafetensorsDtype parsed))
+                        throw json.Error($"tensor '{Shorten(name)}' has the unknown dtype '{Shorten(dtypeName)}'");
+                    dtype = parsed;
+                    break;
+                case "shape" when rank < 0:
+                    rank = ReadCounts(ref json, "shape", name, _dimensions);
+                    break;
+                case "data_offsets" when range is null:
+                    int count = ReadCounts(ref json, "data_offsets", name, _offsets);
+                    if (count != 2) throw json.Error($"data_offsets of tensor '{Shorten(name)}' has {count} numbers; 2 are needed");
+                    range = (_offsets[0], _offsets[1]);
+                    break;
+                case "dtype" or "shape" or "data_offsets":
+                    throw json.Error($"the entry of tensor '{Shorten(name)}' has a field twice");
+                default:
+                    json.SkipValue();
+                    break;
+            }
+        }
+        if (dtype is null || rank < 0 || range is null)
+        {
+            string missing = dtype is null ? "dtype" : rank < 0 ? "shape" : "data_offsets";
+            throw json.Error($"the entry of tensor '{Shorten(name)}' has no {missing}");
+        }
+        AddTensor(ref json, name, dtype.Value, _dimensions.AsSpan(0, rank), range.Value);
+    }
+
+    private void AddTensor(ref JsonTokenStream json, string name, SafetensorsDtype dtype, ReadOnlySpan<long> shape, (long Begin, long End) range)
+    {
+        if (range.End < range.Begin) throw json.Error($"data_offsets of tensor '{Shorten(name)}' run backwards, from {range.Begin} to {range.End}");
+        long numBits;
+        try
+        {
+            numBits = 1;
+            foreach (long extent in shape) numBits = checked(numBits * extent);
+            numBits = checked(numBits * dtype.SizeInBits());
+        }
+        catch (OverflowException)
+        {
+            throw json.Error($"the shape of tensor '{Shorten(name)}' has more elements than can be counted");
+        }
+        if (numBits % 8 != 0) throw json.Error($"tensor '{Shorten(name)}' takes {numBits} bits, which is no whole number of bytes");
+        if (numBits / 8 != range.End - range.Begin)
+        {
+            throw json.Error(
+                $"tensor '{Shorten(name)}' takes {numBits / 8} bytes by its dtype and shape, but {range.End - range.Begin} by its data_offsets");
+        }
+        // Whether the range lies inside the file follows from the tiling, which is checked before anybody reads.
+        if (range.Begin > long.MaxValue - _dataOffset) throw json.Error($"tensor '{Shorten(name)}' starts at byte {range.Begin}, beyond any file");
+        var tensor = new SafetensorsTensor(name, dtype, shape.ToArray(), _dataOffset + range.Begin, range.End - range.Begin);
+        if (!_tensors.TryAdd(name, tensor)) throw json.Error($"tensor '{Shorten(name)}' appears twice");
+    }
+
+    private static int ReadCounts(ref JsonTokenStream json, string field, string name, long[] counts)
+    {
+        json.Read(JsonTokenType.StartArray, $"{field} of tensor '{Shorten(name)}'");
+        for (int count = 0; ; count++)
+        {
+            json.Read();
+            if (json.TokenType == JsonTokenType.EndArray) return count;
+            if (count == counts.Length) throw json.Error($"{field} of tensor '{Shorten(name)}' has more than {counts.Length} numbers");
+            counts[count] = json.GetCount($"{field} of tensor '{Shorten(name)}'");
+        }
+    }
+
+    private void CheckTiling(long fileLength)
+    {
+        var tensors = new SafetensorsTensor[_tensors.Count];
+        _tensors.Values.CopyTo(tensors, 0);
+        Array.Sort(tensors, static (a, b) =>
+            a.ByteOffset != b.ByteOffset ? a.ByteOffset.CompareTo(b.ByteOffset) : a.ByteLength.CompareTo(b.ByteLength));
+        long end = _dataOffset;
+        foreach (SafetensorsTensor tensor in tensors)
+        {
+            if (tensor.ByteOffset != end)
+            {
+                string problem = tensor.ByteOffset < end ? "overlaps the tensor before it" : "leaves a hole before it";
+                throw new ModelFormatException(_path, $"tensor '{Shorten(tensor.Name)}' {problem}: it starts at file byte {tensor.ByteOffset}, expected {end}");
+            }
+            if (tensor.ByteLength > fileLength - end)
+            {
+                throw new ModelFormatException(_path,
+                    $"tensor '{Shorten(tensor.Name)}' takes {tensor.ByteLength} bytes from file byte {end} on, but the file has only {fileLength} bytes");
+            }
+            end += tensor.ByteLength;
+        }
+        if (end != fileLength)
+            throw new ModelFormatException(_path, $"the tensors end at file byte {end}, but the file has {fileLength} bytes");
+    }
+
+    private string ReadText(ref JsonTokenStream json)
+    {
+        string text = json.GetString();
+        _textBytes += 2L * text.Length;
+        if (_textBytes > SafetensorsFile.MaxTextBytes)
+            throw json.Error($"names and metadata take more than {SafetensorsFile.MaxTextBytes} bytes");
+        return text;
+    }
+
+    private static string Shorten(string text) => text.Length <= 100 ? text : string.Concat(text.AsSpan(0, 100), "…");
+}

@@ -1,0 +1,103 @@
+using System.Text.Json;
+
+namespace Hydragen.Models;
+
+/// <summary>
+/// The tensors of a model folder: of <c>model.safetensors</c>, or of the shards that <c>model.safetensors.index.json</c> lists.
+/// Index and shards must agree on every tensor; <c>total_size</c> is not relied upon.
+/// </summary>
+public sealed class WeightStore : IDisposable
+{
+    private const string SingleFile = "model.safetensors";
+    private const string IndexFile = "model.safetensors.index.json";
+    private const int MaxIndexBytes = 16 << 20;
+    private const int MaxShards = 1024;
+
+    private readonly List<SafetensorsFile> _files = [];
+    private readonly Dictionary<string, WeightTensor> _tensors = new(StringComparer.Ordinal);
+
+    private WeightStore(string path) => Path = path;
+
+    /// <summary>The single file or the index, for messages.</summary>
+    public string Path { get; }
+
+    /// <summary>The tensors by name.</summary>
+    public IReadOnlyDictionary<string, WeightTensor> Tensors => _tensors;
+
+    /// <summary>Opens the weights of a folder; headers are validated, no data is read.</summary>
+    /// <exception cref="ModelFormatException">A file is malformed, or index and shards contradict each other.</exception>
+    /// <exception cref="IOException">There are no weights, or a shard is missing.</exception>
+    public static WeightStore Open(string folder)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(folder);
+        string single = System.IO.Path.Combine(folder, SingleFile);
+        string index = System.IO.Path.Combine(folder, IndexFile);
+        bool isSingle = Exists(single);
+        if (!isSingle && !Exists(index))
+        {
+            throw new FileNotFoundException(
+                $"{folder}: there is neither {SingleFile} nor {IndexFile}. Other formats, such as .bin or .pt, are not read; convert them to safetensors.", single);
+        }
+        var store = new WeightStore(isSingle ? single : index);
+        try
+        {
+            if (isSingle) store.AddAll(SafetensorsFile.Open(single));
+            else store.AddShards(folder);
+            return store;
+        }
+        catch
+        {
+            store.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Closes the files.</summary>
+    public void Dispose()
+    {
+        foreach (SafetensorsFile file in _files) file.Dispose();
+    }
+
+    private static bool Exists(string path) => File.Exists(path) || Directory.Exists(path) || new FileInfo(path).LinkTarget is not null;
+
+    private void AddAll(SafetensorsFile file)
+    {
+        _files.Add(file);
+        foreach (SafetensorsTensor tensor in file.Tensors.Values)
+        {
+            if (!_tensors.TryAdd(tensor.Name, new WeightTensor(file, tensor)))
+                throw new ModelFormatException(file.Path, $"tensor '{tensor.Name}' is also in {_tensors[tensor.Name].File.Path}");
+        }
+    }
+
+    private void AddShards(string folder)
+    {
+        Dictionary<string, string> shardOfTensor = ReadIndex();
+        var shards = new HashSet<string>(shardOfTensor.Values, StringComparer.Ordinal);
+        if (shards.Count > MaxShards) throw new ModelFormatException(Path, $"'weight_map' names {shards.Count} files; at most {MaxShards} are supported");
+        foreach (string shard in shards) ShardName.Check(Path, folder, shard);
+        foreach (string shard in shards) AddAll(SafetensorsFile.Open(System.IO.Path.Combine(folder, shard)));
+        foreach ((string name, string shard) in shardOfTensor)
+        {
+            if (!_tensors.TryGetValue(name, out WeightTensor? found))
+                throw new ModelFormatException(Path, $"'weight_map' places tensor '{name}' in {shard}, but it is not there");
+            if (System.IO.Path.GetFileName(found.File.Path) != shard)
+                throw new ModelFormatException(Path, $"'weight_map' places tensor '{name}' in {shard}, but it is in {System.IO.Path.GetFileName(found.File.Path)}");
+        }
+        foreach ((string name, WeightTensor tensor) in _tensors)
+        {
+            if (!shardOfTensor.ContainsKey(name)) throw new ModelFormatException(tensor.File.Path, $"tensor '{name}' is not listed in {IndexFile}");
+        }
+    }
+
+    private Dictionary<string, string> ReadIndex()
+    {
+        JsonFields map = JsonFields.ReadFile(Path, MaxIndexBytes).Object("weight_map")
+            ?? throw new ModelFormatException(Path, "'weight_map' is missing");
+        var shardOfTensor = new Dictionary<string, string>(StringComparer.Ordinal);
+        foreach (JsonProperty entry in map.Value.EnumerateObject())
+            shardOfTensor.Add(entry.Name, map.Text(entry.Name) ?? throw map.Error(entry.Name, "must name a file"));
+        if (shardOfTensor.Count == 0) throw new ModelFormatException(Path, "'weight_map' is empty");
+        return shardOfTensor;
+    }
+}

@@ -1,0 +1,48 @@
+using Hydragen.Text.Json;
+
+namespace Hydragen.Text.Normalizers;
+
+/// <summary>Reads the section <c>normalizer</c>.</summary>
+internal static class NormalizerReader
+{
+    // Bounds what one step can make of one character, so that a file cannot blow a short prompt up to gigabytes.
+    private const int MaximumContentLength = 64;
+
+    private const string Supported = "Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip, StripAccents, Lowercase, ByteLevel";
+
+    public static Normalizer Read(JsonField field)
+    {
+        JsonField type = field.Required("type");
+        return type.AsString() switch
+        {
+            "Sequence" => new SequenceNormalizer([.. field.Required("normalizers").Items().Select(Read)]),
+            "NFC" => new UnicodeNormalizer(composes: true, isCompatible: false),
+            "NFD" => new UnicodeNormalizer(composes: false, isCompatible: false),
+            "NFKC" => new UnicodeNormalizer(composes: true, isCompatible: true),
+            "NFKD" => new UnicodeNormalizer(composes: false, isCompatible: true),
+            "Prepend" => new PrependNormalizer(ReadContent(field.Required("prepend"))),
+            "Replace" => new ReplaceNormalizer(ReadPattern(field.Required("pattern")), ReadContent(field.Required("content"))),
+            "Strip" => new StripNormalizer(field.RequiredBoolean("strip_left"), field.RequiredBoolean("strip_right")),
+            "StripAccents" => new StripAccentsNormalizer(),
+            "Lowercase" => new LowercaseNormalizer(),
+            "ByteLevel" => new ByteLevelNormalizer(),
+            string other => throw type.UnsupportedType("normalizer", other, Supported),
+        };
+    }
+
+    private static string ReadContent(JsonField field)
+    {
+        string content = field.AsString();
+        return content.Length <= MaximumContentLength
+            ? content
+            : throw field.Error($"the text has {content.Length} characters, at most {MaximumContentLength} are supported");
+    }
+
+    private static string ReadPattern(JsonField field)
+    {
+        if (!field.TryGet("String", out JsonField literal))
+            throw field.Error("only a fixed text ({\"String\": ...}) can be replaced in a normalizer");
+        string text = literal.AsString();
+        return text.Length > 0 ? text : throw literal.Unexpected("a text that is not empty");
+    }
+}
