@@ -47,7 +47,9 @@ internal static class DemoCommand
     {
         if (documentTokens >= model.Configuration.MaxContextLength)
             throw new InputException($"--document-tokens {documentTokens} leaves no room for a question: the model's context holds {model.Configuration.MaxContextLength} tokens.");
-        return new SyntheticDocumentGenerator(Grammar.Default).Generate(seed, documentTokens, numQuestions, text => model.Tokenizer!.Encode(text).Length);
+        int numSpecialTokens = model.Tokenizer!.Encode("").Length;
+        return new SyntheticDocumentGenerator(Grammar.Default).Generate(
+            seed, documentTokens - numSpecialTokens, numQuestions, text => model.Tokenizer.Encode(text, addSpecialTokens: false).Length);
     }
 
     /// <summary>Runs both modes on something small, so that no measurement pays for compiling the program.</summary>
