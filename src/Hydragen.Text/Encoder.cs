@@ -14,6 +14,9 @@ internal sealed class Encoder
     private readonly PreTokenizer? _preTokenizer;
     private readonly BytePairModel _model;
 
+    // For text that must not give control tokens, not even through a piece that happens to equal one.
+    private readonly BytePairModel _plainTextModel;
+
     // One workspace waits for the next caller; concurrent callers make their own.
     private EncodeWorkspace? _spare;
 
@@ -22,9 +25,9 @@ internal sealed class Encoder
         _normalizer = parts.Normalizer;
         _preTokenizer = parts.PreTokenizer;
         _model = parts.Model;
+        _plainTextModel = parts.Model.Without(parts.AddedTokens.Where(t => t.IsSpecial).Select(t => t.Id));
 
-        // Where two tokens match the same text, control tokens come first.
-        List<AddedToken> tokens = [.. parts.AddedTokens.Where(t => t.IsSpecial), .. parts.AddedTokens.Where(t => !t.IsSpecial)];
+        List<AddedToken> tokens = parts.AddedTokens;
         _rawTokens = new AddedTokenMatcher(tokens.Where(t => !t.IsNormalized).Select(t => (t.Content, t)));
         _normalizedTokens = new AddedTokenMatcher(
             tokens.Where(t => t.IsNormalized).Select(t => (_normalizer?.Apply(t.Content) ?? t.Content, t)));
@@ -59,7 +62,7 @@ internal sealed class Encoder
             text = _normalizer.Apply(text.ToString());
         if (_normalizedTokens.IsEmpty)
         {
-            EncodePlain(text, isTextStart, workspace, output);
+            EncodePlain(text, isTextStart, parseSpecialTokens, workspace, output);
             return;
         }
 
@@ -71,17 +74,19 @@ internal sealed class Encoder
             if (match.Id >= 0)
                 output.Add(match.Id);
             else
-                EncodePlain(text.Slice(match.Start, match.Length), isTextStart && match.Start == 0, workspace, output);
+                EncodePlain(text.Slice(match.Start, match.Length), isTextStart && match.Start == 0, parseSpecialTokens, workspace, output);
         }
     }
 
-    private void EncodePlain(ReadOnlySpan<char> text, bool isTextStart, EncodeWorkspace workspace, List<int> output)
+    private void EncodePlain(
+        ReadOnlySpan<char> text, bool isTextStart, bool parseSpecialTokens, EncodeWorkspace workspace, List<int> output)
     {
+        BytePairModel model = parseSpecialTokens ? _model : _plainTextModel;
         PieceBuffer buffer = workspace.Pieces;
         buffer.Reset(text, isTextStart);
         _preTokenizer?.Apply(buffer);
         foreach (Piece piece in buffer.Pieces)
-            _model.Encode(buffer.TextOf(piece), workspace.Merges, output);
+            model.Encode(buffer.TextOf(piece), workspace.Merges, output);
     }
 
     private static bool HasLoneSurrogate(ReadOnlySpan<char> text)

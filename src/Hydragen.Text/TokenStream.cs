@@ -42,10 +42,10 @@ public sealed class TokenStream
 
     internal void Write(int id)
     {
-        string? token = _tokenizer.IdToToken(id);
         if ((uint)id >= (uint)_tokenizer.VocabularySize)
             throw Tokenizer.IdOutOfRange(id, _tokenizer.VocabularySize);
-        if (token is not null && !(_skipsSpecialTokens && _tokenizer.IsSpecial(id)))
+        string? token = _tokenizer.Vocabulary.GetDecodableToken(id);
+        if (token is not null && !(_skipsSpecialTokens && _tokenizer.Vocabulary.IsSkipped(id)))
             _stage.Write(token, endsToken: true);
     }
 }

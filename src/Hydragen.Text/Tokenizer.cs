@@ -15,20 +15,21 @@ public sealed class Tokenizer
     // Largest file accepted; the largest known real ones have some 35 MB.
     private const long MaximumFileBytes = 256L << 20;
 
-    private readonly Vocabulary _vocabulary;
     private readonly Encoder _encoder;
     private readonly SpecialTokenTemplate _template;
 
     private Tokenizer(TokenizerParts parts)
     {
-        _vocabulary = parts.Vocabulary;
+        Vocabulary = parts.Vocabulary;
         _encoder = new Encoder(parts);
         _template = parts.Template;
         Decoder = parts.Decoder;
     }
 
     /// <summary>Largest token id plus one, added tokens included.</summary>
-    public int VocabularySize => _vocabulary.Size;
+    public int VocabularySize => Vocabulary.Size;
+
+    internal Vocabulary Vocabulary { get; }
 
     internal Decoder Decoder { get; }
 
@@ -64,19 +65,19 @@ public sealed class Tokenizer
 
     /// <summary>The text of a token as the vocabulary writes it, or null when no token has the id.</summary>
     /// <param name="id">Any number.</param>
-    public string? IdToToken(int id) => _vocabulary.GetToken(id);
+    public string? IdToToken(int id) => Vocabulary.GetToken(id);
 
     /// <summary>The id of a token, or null when there is none.</summary>
     /// <param name="token">The token as the vocabulary writes it.</param>
     public int? TokenToId(string token)
     {
         ArgumentNullException.ThrowIfNull(token);
-        return _vocabulary.GetId(token);
+        return Vocabulary.GetId(token);
     }
 
     /// <summary>Whether a token is a control token, which decoding leaves out on request.</summary>
     /// <param name="id">Any number.</param>
-    public bool IsSpecial(int id) => _vocabulary.IsSpecial(id);
+    public bool IsSpecial(int id) => Vocabulary.IsSpecial(id);
 
     /// <summary>Encodes a text.</summary>
     /// <param name="text">Any text; a lone surrogate counts as U+FFFD.</param>

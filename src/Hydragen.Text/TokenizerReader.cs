@@ -22,14 +22,15 @@ internal static class TokenizerReader
 
         BytePairModel model = BytePairModelReader.Read(root.Required("model"), source);
         List<AddedToken> addedTokens = root.TryGet("added_tokens", out JsonField added) ? AddedTokenReader.Read(added, model.Vocabulary) : [];
-        Vocabulary vocabulary = new(model.Vocabulary, addedTokens);
+        Normalizer? normalizer = root.TryGet("normalizer", out JsonField normalizerField) ? NormalizerReader.Read(normalizerField) : null;
+        Vocabulary vocabulary = new(model.Vocabulary, addedTokens, normalizer);
         if (vocabulary.Size == 0)
             throw root.Required("model").Required("vocab").Error("the vocabulary is empty");
         return new TokenizerParts(
             vocabulary,
             model,
             addedTokens,
-            root.TryGet("normalizer", out JsonField normalizer) ? NormalizerReader.Read(normalizer) : null,
+            normalizer,
             root.TryGet("pre_tokenizer", out JsonField preTokenizer) ? PreTokenizerReader.Read(preTokenizer) : null,
             root.TryGet("post_processor", out JsonField processor)
                 ? SpecialTokenTemplateReader.Read(processor, vocabulary.Size)

@@ -35,6 +35,14 @@ O200K = "|".join([
     r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
     r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
 
+TEKKEN = "|".join([
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*",
+    r"\p{N}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+DEEPSEEK = [
+    r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|[^\S\r\n]+"]
+
 CORPUS = """
 The archive of the northern harbour was opened in 1931, when the last keeper's grandson couldn't find the key.
 He'd searched for it in 27 rooms; they'll tell you it's still there. "We've looked everywhere," said the captain.
@@ -199,6 +207,42 @@ def sentencepiece(special_tokens, vocab_size):
     return Tokenizer.from_str(json.dumps(data))
 
 
+def tekken():
+    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(TEKKEN), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    train(tokenizer, ["<unk>", "<s>", "</s>"], 430, initial_alphabet=byte_alphabet())
+    return json.loads(tokenizer.to_str())
+
+
+def patterns():
+    """Regular expressions that have no scanner of their own."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in DEEPSEEK]
+        + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    train(tokenizer, ["<|endoftext|>"], 430, initial_alphabet=byte_alphabet())
+    return json.loads(tokenizer.to_str())
+
+
+def behaviors():
+    """Every behaviour of a split, by text and by expression."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split("'", "merged_with_previous"),
+        pre_tokenizers.Split(Regex(r"[\p{Lu}\p{Lt}]"), "merged_with_next"),
+        pre_tokenizers.Split(Regex(r"[0-9]{2}|[\t\n]"), "contiguous"),
+        pre_tokenizers.Split(Regex(r"(?:a|e\u0301)+?|[^\S ]|\u3000"), "merged_with_previous"),
+        pre_tokenizers.Split(Regex(r"\p{P}+"), "removed"),
+        pre_tokenizers.Split(Regex(r"[^\p{So}\p{Mn}]+"), "isolated", invert=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    train(tokenizer, ["<|endoftext|>"], 430, initial_alphabet=byte_alphabet())
+    return json.loads(tokenizer.to_str())
+
+
 def llama2():
     tokenizer = sentencepiece(["<unk>", "<s>", "</s>"], 560)
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -209,6 +253,23 @@ def llama2():
     def change(data):
         data["pre_tokenizer"] = None
         merges_as_strings(data)
+
+    return rewrite(tokenizer, change)
+
+
+def legacy():
+    """Llama-2 as early files have it: control tokens that match the normalized text."""
+    tokenizer = sentencepiece(["<unk>", "<s>", "</s>"], 480)
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence([
+        decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 1)])
+    tokenizer.post_processor = template("<s>", tokenizer)
+    tokenizer.add_tokens([AddedToken("[R]", normalized=True), AddedToken("Word", normalized=True, single_word=True)])
+
+    def change(data):
+        data["pre_tokenizer"] = None
+        for token in data["added_tokens"]:
+            token["normalized"] = True
 
     return rewrite(tokenizer, change)
 
@@ -264,7 +325,7 @@ def flags():
 
 def words():
     tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", continuing_subword_prefix="##", end_of_word_suffix="</w>"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.StripAccents(), normalizers.NFKC(), normalizers.Strip()])
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKD(), normalizers.Strip(), normalizers.NFKC()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Whitespace(), pre_tokenizers.Digits(individual_digits=False), pre_tokenizers.Split("t", "merged_with_next")])
     train(tokenizer, ["[UNK]", "[CLS]", "[SEP]"], 420, continuing_subword_prefix="##", end_of_word_suffix="</w>", limit_alphabet=60)
@@ -273,7 +334,7 @@ def words():
     return json.loads(tokenizer.to_str())
 
 
-CONFIGURATIONS = [gpt2, llama3, qwen2, o200k, llama2, gemma, mistral, metaspace, flags, words]
+CONFIGURATIONS = [gpt2, llama3, qwen2, o200k, tekken, patterns, behaviors, llama2, legacy, gemma, mistral, metaspace, flags, words]
 
 
 def without_surrounding(tokenizer, text):
@@ -314,10 +375,11 @@ def describe_sequences(tokenizer, count, seed):
     for index in range(count):
         pool = bytes_only if index % 3 == 2 and bytes_only else range(size if index % 2 else min(size, 262))
         ids = [rng.choice(pool) if rng.random() < 0.9 else rng.randrange(size) for _ in range(rng.randint(1, 14))]
-        described.append({
-            "ids": ids,
-            "decoded": tokenizer.decode(ids, skip_special_tokens=True),
-            "decoded_all": tokenizer.decode(ids, skip_special_tokens=False)})
+        try:
+            decoded, decoded_all = (tokenizer.decode(ids, skip_special_tokens=skip) for skip in (True, False))
+        except BaseException:  # the decoder Strip panics where both ends want the same character
+            continue
+        described.append({"ids": ids, "decoded": decoded, "decoded_all": decoded_all})
     return described
 
 
@@ -343,7 +405,7 @@ def main():
         write(arguments.output / name / "cases.json", {
             "before": before, "after": after,
             "texts": describe_texts(tokenizer, texts, before, after),
-            "sequences": describe_sequences(tokenizer, 45, seed=3)})
+            "sequences": describe_sequences(tokenizer, 30, seed=3)})
         if bulk:
             write(arguments.output / name / "bulk.json", {
                 "before": before, "after": after, "inputs": bulk,

@@ -16,17 +16,24 @@ internal sealed class BytePairModel
     private readonly int[] _directIds = new int[NumDirectCharacters];
     private readonly int[]? _byteIds;
     private readonly int? _unknownId;
+    private readonly HashSet<int>? _forbiddenIds;
     private readonly PieceCache _cache = new();
 
-    public BytePairModel(BytePairOptions options, Dictionary<string, int> vocabulary, MergeTable merges)
+    /// <param name="options">The switches.</param>
+    /// <param name="vocabulary">Ids by piece.</param>
+    /// <param name="merges">The merges, none of which makes a forbidden id.</param>
+    /// <param name="forbiddenIds">Ids that the model must not give, as if the vocabulary lacked them.</param>
+    public BytePairModel(
+        BytePairOptions options, Dictionary<string, int> vocabulary, MergeTable merges, HashSet<int>? forbiddenIds = null)
     {
         _options = options;
         _vocabulary = vocabulary;
         _lookup = vocabulary.GetAlternateLookup<ReadOnlySpan<char>>();
         _merges = merges;
+        _forbiddenIds = forbiddenIds;
         _unknownId = options.UnknownToken is { } unknown && vocabulary.TryGetValue(unknown, out int unknownId) ? unknownId : null;
         for (int c = 0; c < NumDirectCharacters; c++)
-            _directIds[c] = vocabulary.TryGetValue(((char)c).ToString(), out int id) ? id : -1;
+            _directIds[c] = vocabulary.TryGetValue(((char)c).ToString(), out int id) ? IfAllowed(id) : -1;
         if (options.HasByteFallback)
         {
             _byteIds = new int[256];
@@ -38,6 +45,14 @@ internal sealed class BytePairModel
     /// <summary>The pieces of the model, without added tokens.</summary>
     public Dictionary<string, int> Vocabulary => _vocabulary;
 
+    /// <summary>This model without some tokens: text cannot give their ids. The model itself if it cannot anyway.</summary>
+    public BytePairModel Without(IEnumerable<int> ids)
+    {
+        HashSet<int> forbidden = [.. ids];
+        forbidden.IntersectWith(_vocabulary.Values);
+        return forbidden.Count == 0 ? this : new BytePairModel(_options, _vocabulary, _merges.Without(forbidden), forbidden);
+    }
+
     /// <summary>Appends the ids of a piece.</summary>
     /// <param name="piece">Well-formed UTF-16, not empty.</param>
     /// <param name="workspace">Scratch memory of the caller.</param>
@@ -48,7 +63,7 @@ internal sealed class BytePairModel
         if (_cache.TryAppend(piece, output))
             return;
         int start = output.Count;
-        if (_options.IgnoresMerges && _lookup.TryGetValue(piece, out int whole))
+        if (_options.IgnoresMerges && _lookup.TryGetValue(piece, out int whole) && IfAllowed(whole) >= 0)
         {
             output.Add(whole);
         }
@@ -96,11 +111,13 @@ internal sealed class BytePairModel
     private int GetSymbol(ReadOnlySpan<char> character, bool isFirst, bool isLast)
     {
         if (_options.HasAffixes)
-            return _vocabulary.TryGetValue(Decorate(character, isFirst, isLast), out int decorated) ? decorated : -1;
+            return _vocabulary.TryGetValue(Decorate(character, isFirst, isLast), out int decorated) ? IfAllowed(decorated) : -1;
         if (character[0] < NumDirectCharacters)
             return _directIds[character[0]];
-        return _lookup.TryGetValue(character, out int id) ? id : -1;
+        return _lookup.TryGetValue(character, out int id) ? IfAllowed(id) : -1;
     }
+
+    private int IfAllowed(int id) => _forbiddenIds is not null && _forbiddenIds.Contains(id) ? -1 : id;
 
     private bool TryAddBytes(ReadOnlySpan<char> character, bool isFirst, bool isLast, MergeWorkspace workspace)
     {

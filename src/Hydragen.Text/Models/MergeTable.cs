@@ -43,6 +43,24 @@ internal sealed class MergeTable
         return slot.Rank;
     }
 
+    /// <summary>This table without the merges that make one of some ids; the table itself if there are none.</summary>
+    public MergeTable Without(HashSet<int> results)
+    {
+        bool isAffected = false;
+        MergeTable table = new(_slots.Length / 2);
+        foreach ((ulong pair, int rank, int result) in _slots)
+        {
+            if (pair == Empty)
+                continue;
+            if (results.Contains(result))
+                isAffected = true;
+            else
+                table.Set((int)(pair >> 32), (int)(uint)pair, rank, result);
+        }
+
+        return isAffected ? table : this;
+    }
+
     private int Find(ulong pair)
     {
         int mask = _slots.Length - 1;

@@ -8,7 +8,7 @@ internal static class NormalizerReader
     // Bounds what one step can make of one character, so that a file cannot blow a short prompt up to gigabytes.
     private const int MaximumContentLength = 64;
 
-    private const string Supported = "Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip, StripAccents, Lowercase, ByteLevel";
+    private const string Supported = "Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip, Lowercase, ByteLevel";
 
     public static Normalizer Read(JsonField field)
     {
@@ -23,7 +23,6 @@ internal static class NormalizerReader
             "Prepend" => new PrependNormalizer(ReadContent(field.Required("prepend"))),
             "Replace" => new ReplaceNormalizer(ReadPattern(field.Required("pattern")), ReadContent(field.Required("content"))),
             "Strip" => new StripNormalizer(field.RequiredBoolean("strip_left"), field.RequiredBoolean("strip_right")),
-            "StripAccents" => new StripAccentsNormalizer(),
             "Lowercase" => new LowercaseNormalizer(),
             "ByteLevel" => new ByteLevelNormalizer(),
             string other => throw type.UnsupportedType("normalizer", other, Supported),

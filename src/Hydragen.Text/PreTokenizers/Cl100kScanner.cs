@@ -10,6 +10,10 @@ internal sealed class Cl100kScanner(int maximumNumberLength) : ScannerPattern
     public const string Qwen2Pattern =
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
+    /// <summary>Written with possessive quantifiers, it matches exactly what <see cref="Llama3Pattern"/> matches.</summary>
+    public const string Gpt4Pattern =
+        @"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+";
+
     protected override int MatchEnd(ReadOnlySpan<char> text, int start)
     {
         int contraction = ContractionLength(text, start, ignoresCase: true);

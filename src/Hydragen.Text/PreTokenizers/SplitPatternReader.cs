@@ -2,7 +2,7 @@ using Hydragen.Text.Json;
 
 namespace Hydragen.Text.PreTokenizers;
 
-/// <summary>Reads a split pattern: a fixed text, or a regular expression that has a scanner.</summary>
+/// <summary>Reads a split pattern: a fixed text, or a regular expression that has a scanner or can be matched exactly.</summary>
 internal static class SplitPatternReader
 {
     public static SplitPattern Read(JsonField field)
@@ -17,11 +17,25 @@ internal static class SplitPatternReader
         return regex.AsString() switch
         {
             Gpt2Scanner.Pattern => new Gpt2Scanner(),
-            Cl100kScanner.Llama3Pattern => new Cl100kScanner(maximumNumberLength: 3),
+            Cl100kScanner.Llama3Pattern or Cl100kScanner.Gpt4Pattern => new Cl100kScanner(maximumNumberLength: 3),
             Cl100kScanner.Qwen2Pattern => new Cl100kScanner(maximumNumberLength: 1),
             O200kScanner.O200kPattern => new O200kScanner(maximumNumberLength: 3, hasContractions: true),
             O200kScanner.TekkenPattern => new O200kScanner(maximumNumberLength: 1, hasContractions: false),
-            _ => throw regex.Error("this regular expression is not supported; supported are the split patterns of GPT-2, Llama-3, Qwen-2 and o200k"),
+            string other => ReadExpression(regex, other),
         };
+    }
+
+    private static ExpressionPattern ReadExpression(JsonField field, string expression)
+    {
+        try
+        {
+            return new ExpressionPattern(expression);
+        }
+        catch (FormatException e)
+        {
+            throw field.Error(
+                $"this regular expression is not supported: {e.Message}; "
+                + "supported are the split patterns of GPT-2, GPT-4, Llama-3, Qwen-2, o200k and Tekken, and simpler ones", e);
+        }
     }
 }

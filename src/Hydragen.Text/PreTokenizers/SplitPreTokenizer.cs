@@ -12,8 +12,9 @@ internal sealed class SplitPreTokenizer(SplitPattern pattern, SplitBehavior beha
         {
             ReadOnlySpan<char> text = buffer.TextOf(piece);
             SplitCollector collector = new(buffer, piece, behavior);
+            SplitPattern search = pattern.PrepareFor(text);
             int end = 0;
-            while (end < text.Length && pattern.TryFind(text, end, out int start, out int length))
+            while (end < text.Length && search.TryFind(text, end, out int start, out int length))
             {
                 if (start > end)
                     collector.Add(end, start, isInverted);
