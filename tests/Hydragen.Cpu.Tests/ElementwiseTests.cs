@@ -10,25 +10,7 @@ public sealed class ElementwiseTests
     public void Norms_agree_with_FP64_at_every_small_size(string instructionSet)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        for (int size = 1; size <= 70; size++)
-        {
-            ElementType type = (ElementType)(size % 3), outputType = (ElementType)(size / 3 % 3);
-            var random = new Random(size);
-            const int numRows = 5;
-            float[] input = RandomTensors.Round(RandomTensors.Normal(random, numRows * size), type);
-            float[] weight = RandomTensors.Normal(random, size, 1, 0.2f), residual = RandomTensors.Normal(random, numRows * size);
-            using DeviceBuffer inputs = Upload(backend, type, input), weights = Upload(backend, ElementType.Float32, weight);
-            using DeviceBuffer residuals = Upload(backend, ElementType.Float32, residual), outputs = backend.Allocate(outputType, input.Length);
-
-            backend.RmsNorm(inputs, numRows, weights, 1e-5f, outputs);
-            VerifyNorm(Array.ConvertAll(input, value => (double)value), weight, Download(outputs), outputType);
-
-            backend.AddRmsNorm(residuals, inputs, 0.25f, numRows, weights, 1e-5f, outputs);
-            float[] updated = Download(residuals);
-            for (int i = 0; i < input.Length; i++)
-                Assert.Equal(residual[i] + 0.25 * input[i], updated[i], 1e-7 * (Math.Abs(residual[i]) + Math.Abs(input[i])));
-            VerifyNorm(Array.ConvertAll(updated, value => (double)value), weight, Download(outputs), outputType);
-        }
+        for (int size = 1; size <= 70; size++) VerifyNorms(backend, size);
     }
 
     [Theory]
@@ -52,21 +34,7 @@ public sealed class ElementwiseTests
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         foreach (ActivationKind activation in Enum.GetValues<ActivationKind>())
         {
-            for (int size = 1; size <= 70; size++)
-            {
-                ElementType type = (ElementType)(size % 3), outputType = (ElementType)(size / 3 % 3);
-                const int numRows = 3;
-                float[] input = RandomTensors.Round(RandomTensors.Normal(new Random(size), numRows * 2 * size, 0, 3), type);
-                using DeviceBuffer gateUp = Upload(backend, type, input), output = backend.Allocate(outputType, numRows * size);
-                backend.GatedActivation(gateUp, numRows, size, activation, output);
-                float[] actual = Download(output);
-                for (int i = 0; i < actual.Length; i++)
-                {
-                    double gate = input[i / size * 2 * size + i % size], up = input[i / size * 2 * size + size + i % size];
-                    double expected = Activate(activation, gate) * up;
-                    Assert.Equal(expected, actual[i], 2 * Tolerance.Elementwise * Math.Abs(expected) * (1 + Math.Abs(gate)) + Tolerance.Rounding(expected, outputType) + 1e-37);
-                }
-            }
+            for (int size = 1; size <= 70; size++) VerifyActivation(backend, size, activation);
         }
     }
 
@@ -87,6 +55,42 @@ public sealed class ElementwiseTests
                 if (float.IsNaN(gates[i])) Assert.True(float.IsNaN(actual[i]));
                 else Assert.Equal(Activate(activation, gates[i]), actual[i], 1e-6 * Math.Abs(gates[i]) + 1e-38);
             }
+        }
+    }
+
+    internal static void VerifyNorms(CpuBackend backend, int size)
+    {
+        ElementType type = (ElementType)(size % 3), outputType = (ElementType)(size / 3 % 3);
+        var random = new Random(size);
+        const int numRows = 5;
+        float[] input = RandomTensors.Round(RandomTensors.Normal(random, numRows * size), type);
+        float[] weight = RandomTensors.Normal(random, size, 1, 0.2f), residual = RandomTensors.Normal(random, numRows * size);
+        using DeviceBuffer inputs = Upload(backend, type, input), weights = Upload(backend, ElementType.Float32, weight);
+        using DeviceBuffer residuals = Upload(backend, ElementType.Float32, residual), outputs = backend.Allocate(outputType, input.Length);
+
+        backend.RmsNorm(inputs, numRows, weights, 1e-5f, outputs);
+        VerifyNorm(Array.ConvertAll(input, value => (double)value), weight, Download(outputs), outputType);
+
+        backend.AddRmsNorm(residuals, inputs, 0.25f, numRows, weights, 1e-5f, outputs);
+        float[] updated = Download(residuals);
+        for (int i = 0; i < input.Length; i++)
+            Assert.Equal(residual[i] + 0.25 * input[i], updated[i], 1e-7 * (Math.Abs(residual[i]) + Math.Abs(input[i])));
+        VerifyNorm(Array.ConvertAll(updated, value => (double)value), weight, Download(outputs), outputType);
+    }
+
+    internal static void VerifyActivation(CpuBackend backend, int size, ActivationKind activation)
+    {
+        ElementType type = (ElementType)(size % 3), outputType = (ElementType)(size / 3 % 3);
+        const int numRows = 3;
+        float[] input = RandomTensors.Round(RandomTensors.Normal(new Random(size), numRows * 2 * size, 0, 3), type);
+        using DeviceBuffer gateUp = Upload(backend, type, input), output = backend.Allocate(outputType, numRows * size);
+        backend.GatedActivation(gateUp, numRows, size, activation, output);
+        float[] actual = Download(output);
+        for (int i = 0; i < actual.Length; i++)
+        {
+            double gate = input[i / size * 2 * size + i % size], up = input[i / size * 2 * size + size + i % size];
+            double expected = Activate(activation, gate) * up;
+            Assert.Equal(expected, actual[i], 2 * Tolerance.Elementwise * Math.Abs(expected) * (1 + Math.Abs(gate)) + Tolerance.Rounding(expected, outputType) + 1e-37);
         }
     }
 

@@ -24,7 +24,7 @@ public sealed class RotaryAppendTests
         }
     }
 
-    private static void Verify(CpuBackend backend, int headDim, int rotaryDim, bool hasNorm, ElementType type, ElementType cacheType, int seed)
+    internal static void Verify(CpuBackend backend, int headDim, int rotaryDim, bool hasNorm, ElementType type, ElementType cacheType, int seed)
     {
         var random = new Random(seed);
         var shape = new AttentionShape(6, 3, headDim);
