@@ -16,7 +16,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
     private readonly NativeAllocator _allocator;
     private readonly WorkerPool _pool;
     private readonly OperatorSet _operators;
-    private readonly AttentionWork _work = new();
+    private readonly AttentionWork _work;
     private readonly ConditionalWeakTable<RotaryEmbedding, RotaryTable> _rotaryTables = [];
     private readonly Scratch _workerScratch, _input, _partOutputs, _partLogSumExps;
     private bool _isDisposed;
@@ -30,8 +30,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
     {
     }
 
-    internal CpuBackend(CpuOptions? options, NativeAllocator allocator)
+    internal CpuBackend(CpuOptions? options, NativeAllocator allocator, long workspaceFloats = AttentionWork.DefaultWorkspaceFloats)
     {
+        _work = new AttentionWork(workspaceFloats);
         _allocator = allocator;
         InstructionSet instructionSet = InstructionSet.Select(options?.InstructionSet, out string reason);
         _operators = instructionSet.CreateOperators();

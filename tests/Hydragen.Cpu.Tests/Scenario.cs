@@ -99,6 +99,46 @@ internal sealed class Scenario
         return this;
     }
 
+    /// <summary>The same tree and numbers on other pages.</summary>
+    public Scenario MovePages(int seed)
+    {
+        int[] target = Enumerable.Range(0, NumPages).ToArray();
+        new Random(seed).Shuffle(target);
+        int pageSize = KvCache.PageSize * Shape.NumKvHeads * Shape.HeadDim;
+        var moved = new Scenario(Shape, 0)
+        {
+            Options = Options, KvType = KvType, QueryType = QueryType, OutputType = OutputType,
+            Query = Query, Key = new float[Key.Length], Value = new float[Value.Length], NumPages = NumPages,
+            _isOwned = new bool[_isOwned.Length],
+        };
+        for (int page = 0; page < NumPages; page++)
+        {
+            Array.Copy(Key, page * pageSize, moved.Key, target[page] * pageSize, pageSize);
+            Array.Copy(Value, page * pageSize, moved.Value, target[page] * pageSize, pageSize);
+        }
+        int[] Move(ReadOnlyMemory<int> pages) => Array.ConvertAll(pages.ToArray(), page => target[page]);
+        moved.Nodes = Array.ConvertAll(Nodes, node => node with { Pages = Move(node.Pages) });
+        moved.Sequences = Array.ConvertAll(Sequences, sequence => sequence with { Pages = Move(sequence.Pages) });
+        return moved;
+    }
+
+    /// <summary>Some of the sequences in another order, with their rows; keys and values are shared with this scenario.</summary>
+    public Scenario Choose(params int[] order)
+    {
+        int rowSize = Shape.NumHeads * Shape.HeadDim;
+        var query = new List<float>();
+        foreach (int i in order) query.AddRange(Query.AsSpan(FirstRow(i) * rowSize, Sequences[i].NumQueries * rowSize));
+        return new Scenario(Shape, 0)
+        {
+            Options = Options, KvType = KvType, QueryType = QueryType, OutputType = OutputType,
+            Query = [.. query], Key = Key, Value = Value, NumPages = NumPages, _isOwned = _isOwned, Nodes = Nodes,
+            Sequences = Array.ConvertAll(order, i => Sequences[i]),
+        };
+    }
+
+    /// <summary>First query row of a sequence.</summary>
+    public int FirstRow(int sequence) => Sequences.Take(sequence).Sum(other => other.NumQueries);
+
     public AttentionPlan Plan(SharingMode mode = SharingMode.Hydragen) => new TreePlanner().Plan(Nodes, Sequences, mode);
 
     /// <summary>The FP64 definition.</summary>

@@ -7,7 +7,7 @@ namespace Hydragen.Cpu;
 /// it runs, so a row's partial results and their merge do not depend on the batch or on the number of threads. A row with one
 /// partial result writes it straight to the output; the others' go to a workspace, in waves of rows that bound its size.
 /// </summary>
-internal sealed class AttentionWork
+internal sealed class AttentionWork(long workspaceFloats)
 {
     /// <summary>Pages of a split.</summary>
     public const int PagesPerSplit = 16;
@@ -18,8 +18,10 @@ internal sealed class AttentionWork
     /// <summary>Query vectors of an item at most.</summary>
     public const int MaxVectors = 96;
 
+    /// <summary>FP32 elements that the partial results of a wave may take: 64 MiB.</summary>
+    public const long DefaultWorkspaceFloats = 16 << 20;
+
     private const int VectorMultiple = 6;
-    private const long WorkspaceFloats = 16 << 20;
 
     private long _planId;
     private int _numHeads, _numKvHeads, _headDim;
@@ -83,7 +85,7 @@ internal sealed class AttentionWork
         Ensure(ref _rowSlots, plan.NumRows);
         Ensure(ref _cursors, plan.NumRows);
         Ensure(ref _mergeRows, plan.NumRows);
-        int slotsPerWave = (int)Math.Max(1, WorkspaceFloats / (shape.HeadDim + 17));
+        int slotsPerWave = (int)Math.Max(1, workspaceFloats / (shape.HeadDim + 1));
         for (int firstRow = 0; firstRow < plan.NumRows;) firstRow = AddWave(firstRow, slotsPerWave);
         _planId = plan.Id;
     }

@@ -64,6 +64,8 @@ internal static class SimdMath<S, V>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V ComplementaryError(V x)
     {
+        // Beyond 14 the result is 0 anyway, and the error of the square could overflow its exponential.
+        x = S.Min(S.Broadcast(14f), x);
         V t = S.Divide(S.Broadcast(1f), S.MultiplyAdd(x, S.Broadcast(0.5f), S.Broadcast(1f)));
         V polynomial = S.MultiplyAdd(t, S.Broadcast(0.17087277f), S.Broadcast(-0.82215223f));
         polynomial = S.MultiplyAdd(polynomial, t, S.Broadcast(1.48851587f));

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
 
 namespace Hydragen.Cpu;
 
@@ -39,6 +40,9 @@ internal sealed class WorkerPool : IDisposable
 
     /// <summary>Threads that work, the caller included.</summary>
     public int NumThreads { get; }
+
+    /// <summary>Background threads that have not ended.</summary>
+    public int NumLiveThreads => _threads.Count(thread => thread.IsAlive);
 
     /// <summary>Does all items and returns when they are done. The first exception of an item is thrown here; the items left are dropped.</summary>
     public void Run(Job job, int numItems)
@@ -130,6 +134,7 @@ internal sealed class WorkerPool : IDisposable
     }
 
     /// <summary>The item counter alone on its cache lines.</summary>
+    [StructLayout(LayoutKind.Sequential)]
     private sealed class Shared
     {
 #pragma warning disable CS0169, IDE0051, CA1823 // Padding.
