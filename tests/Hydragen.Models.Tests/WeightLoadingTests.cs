@@ -206,8 +206,8 @@ public sealed class WeightLoadingTests
     {
         using var folder = new TemporaryFolder();
         JsonObject config = TinyLlama.Config();
-        config["vocab_size"] = 1 << 20;
-        config["hidden_size"] = 1 << 20;
+        config["vocab_size"] = 1 << 18;
+        config["hidden_size"] = 1 << 18;
         config["num_attention_heads"] = 1 << 12;
         config["num_key_value_heads"] = 1 << 12;
         config["num_hidden_layers"] = 1;
@@ -215,7 +215,7 @@ public sealed class WeightLoadingTests
         foreach ((string name, long[] shape) in TinyLlama.Shapes())
         {
             if (name.Contains("layers.1", StringComparison.Ordinal)) continue;
-            shapes[name] = [.. shape.Select(extent => extent switch { TinyLlama.VocabularySize => 1L << 20, TinyLlama.IntermediateSize => extent, _ => 1 << 20 })];
+            shapes[name] = [.. shape.Select(extent => extent switch { TinyLlama.VocabularySize => 1L << 18, TinyLlama.IntermediateSize => extent, _ => 1 << 18 })];
         }
         File.WriteAllText(folder.File("config.json"), config.ToJsonString());
         var header = new JsonObject();
