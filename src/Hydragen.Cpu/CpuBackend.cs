@@ -1,0 +1,382 @@
+using System.Runtime.CompilerServices;
+using Hydragen.Core;
+
+namespace Hydragen.Cpu;
+
+/// <summary>
+/// Runs every operator on the processor with SIMD kernels and a pool of threads. Storage is FP32, BF16 or FP16; arithmetic is
+/// FP32. Results do not depend on the number of threads or on timing, and a row's result not on the other rows of a batch.
+/// Not thread-safe.
+/// </summary>
+public sealed unsafe class CpuBackend : IComputeBackend
+{
+    // Below so many elements waking a thread costs more than it saves.
+    private const long ElementsPerItem = 8192;
+
+    private readonly NativeAllocator _allocator;
+    private readonly WorkerPool _pool;
+    private readonly OperatorSet _operators;
+    private readonly AttentionWork _work;
+    private readonly ConditionalWeakTable<RotaryEmbedding, RotaryTable> _rotaryTables = [];
+    private readonly Scratch _workerScratch, _input, _partOutputs, _partLogSumExps;
+    private bool _isDisposed;
+
+    /// <summary>Creates a backend and starts its threads.</summary>
+    /// <param name="options">Settings; null for the defaults.</param>
+    /// <exception cref="ArgumentException">The instruction set that options or environment name does not exist.</exception>
+    /// <exception cref="PlatformNotSupportedException">The processor does not have that instruction set.</exception>
+    public CpuBackend(CpuOptions? options = null)
+        : this(options, NativeAllocator.Default)
+    {
+    }
+
+    internal CpuBackend(CpuOptions? options, NativeAllocator allocator, long workspaceFloats = AttentionWork.DefaultWorkspaceFloats)
+    {
+        _work = new AttentionWork(workspaceFloats);
+        _allocator = allocator;
+        InstructionSet instructionSet = InstructionSet.Select(options?.InstructionSet, out string reason);
+        _operators = instructionSet.CreateOperators();
+        _workerScratch = new Scratch(allocator);
+        _input = new Scratch(allocator);
+        _partOutputs = new Scratch(allocator);
+        _partLogSumExps = new Scratch(allocator);
+        _pool = new WorkerPool(options?.NumThreads ?? Environment.ProcessorCount);
+        Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
+        Kernels =
+        [
+            new KernelChoice("attention", instructionSet.Name, reason),
+            new KernelChoice("matrix product", instructionSet.Name, reason),
+            new KernelChoice("elementwise", instructionSet.Name, reason),
+        ];
+    }
+
+    /// <inheritdoc/>
+    public string Description { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<KernelChoice> Kernels { get; }
+
+    /// <inheritdoc/>
+    public DeviceBuffer Allocate(ElementType elementType, long length)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        return new CpuBuffer(_allocator, _operators.Converter, elementType, length);
+    }
+
+    /// <inheritdoc/>
+    public KvCache CreateKvCache(KvCacheShape shape, int numPages)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentNullException.ThrowIfNull(shape);
+        ArgumentOutOfRangeException.ThrowIfNegative(numPages);
+        ArgumentOutOfRangeException.ThrowIfLessThan(shape.NumLayers, 1, nameof(shape));
+        _ = new AttentionShape(Math.Max(1, shape.NumKvHeads), shape.NumKvHeads, shape.HeadDim);
+        return new CpuKvCache(_allocator, _operators.Converter, shape, numPages);
+    }
+
+    /// <inheritdoc/>
+    public PackedMatrix PackMatrix(MatrixSource source)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentNullException.ThrowIfNull(source);
+        if (source.OutputSize < 1 || source.InputSize < 1)
+            throw new ArgumentException($"A matrix of [{source.OutputSize}, {source.InputSize}] has no elements.", nameof(source));
+        if (!source.Bias.IsEmpty && source.Bias.Length != source.OutputSize)
+            throw new ArgumentException($"The bias has {source.Bias.Length} elements for {source.OutputSize} rows.", nameof(source));
+        return new CpuMatrix(_allocator, source);
+    }
+
+    /// <inheritdoc/>
+    public void EmbeddingLookup(PackedMatrix table, ReadOnlySpan<int> tokenIds, float scale, DeviceBuffer output)
+    {
+        CpuMatrix matrix = Check.Matrix(table, nameof(table));
+        CpuBuffer result = Check.Float32(output, (long)tokenIds.Length * matrix.InputSize, nameof(output));
+        foreach (int id in tokenIds)
+        {
+            if ((uint)id >= (uint)matrix.OutputSize)
+                throw new ArgumentOutOfRangeException(nameof(tokenIds), id, $"The table has {matrix.OutputSize} rows.");
+        }
+        EmbeddingJob job = _operators.Embedding;
+        job.Weights = matrix.Weights;
+        job.Type = matrix.ElementType;
+        job.Output = (float*)result.Pointer;
+        job.HiddenSize = matrix.InputSize;
+        job.Scale = scale;
+        fixed (int* ids = tokenIds)
+        {
+            job.TokenIds = ids;
+            _pool.Run(job, tokenIds.Length);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void RmsNorm(DeviceBuffer input, int numRows, DeviceBuffer weight, float epsilon, DeviceBuffer output)
+    {
+        NormJob job = _operators.Norm;
+        CpuBuffer source = PrepareNorm(job, input, nameof(input), numRows, weight, epsilon, output);
+        job.Input = source.Pointer;
+        job.InputType = source.ElementType;
+        job.Residual = null;
+        _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+    }
+
+    /// <inheritdoc/>
+    public void AddRmsNorm(
+        DeviceBuffer residual, DeviceBuffer delta, float deltaScale, int numRows, DeviceBuffer weight, float epsilon, DeviceBuffer output)
+    {
+        NormJob job = _operators.Norm;
+        CpuBuffer source = PrepareNorm(job, delta, nameof(delta), numRows, weight, epsilon, output);
+        job.Input = source.Pointer;
+        job.InputType = source.ElementType;
+        job.Residual = (float*)Check.Float32(residual, (long)numRows * weight.Length, nameof(residual)).Pointer;
+        job.DeltaScale = deltaScale;
+        _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+    }
+
+    /// <inheritdoc/>
+    public void Linear(DeviceBuffer input, int numRows, PackedMatrix matrix, DeviceBuffer output)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(numRows);
+        CpuMatrix weights = Check.Matrix(matrix, nameof(matrix));
+        CpuBuffer source = Check.Buffer(input, (long)numRows * weights.InputSize, nameof(input));
+        CpuBuffer result = Check.Buffer(output, (long)numRows * weights.OutputSize, nameof(output));
+        Check.NotSame(output, input, nameof(output));
+        float* rows = source.ElementType == ElementType.Float32
+            ? (float*)source.Pointer
+            : GatherRows(source, numRows, null, weights.InputSize);
+        Multiply(rows, numRows, weights, 1, null, result);
+    }
+
+    /// <inheritdoc/>
+    public void RotaryAppend(
+        DeviceBuffer queryKeyValue, AttentionShape shape, QueryKeyNorm? norm, RotaryEmbedding? rotary,
+        ReadOnlySpan<int> positions, ReadOnlySpan<int> slots, KvCache cache, int layer, DeviceBuffer query)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        int numRows = positions.Length;
+        if (slots.Length != numRows)
+            throw new ArgumentException($"There are {numRows} positions and {slots.Length} slots; give one of each a row.", nameof(slots));
+        CpuBuffer source = Check.Buffer(
+            queryKeyValue, (long)numRows * (shape.NumHeads + 2 * shape.NumKvHeads) * shape.HeadDim, nameof(queryKeyValue));
+        CpuBuffer result = Check.Buffer(query, (long)numRows * shape.NumHeads * shape.HeadDim, nameof(query));
+        Check.NotSame(query, queryKeyValue, nameof(query));
+        RotaryAppendJob job = _operators.RotaryAppend;
+        job.Cache = Check.Cache(cache, layer, shape);
+        job.Cache.CheckSlots(slots);
+        foreach (int position in positions)
+        {
+            if (position < 0) throw new ArgumentOutOfRangeException(nameof(positions), position, "Positions cannot be negative.");
+        }
+        job.QueryWeight = job.KeyWeight = null;
+        if (norm is not null)
+        {
+            job.QueryWeight = (float*)Check.Float32(norm.QueryWeight, shape.HeadDim, nameof(norm)).Pointer;
+            job.KeyWeight = (float*)Check.Float32(norm.KeyWeight, shape.HeadDim, nameof(norm)).Pointer;
+            job.Epsilon = norm.Epsilon;
+        }
+        job.Rotary = rotary is null ? null : PrepareRotary(rotary, shape, positions);
+        job.QueryKeyValue = source.Pointer;
+        job.InputType = source.ElementType;
+        job.Shape = shape;
+        job.NumRows = numRows;
+        job.RowsPerItem = RowsPerItem((long)(shape.NumHeads + 2 * shape.NumKvHeads) * shape.HeadDim);
+        job.Converter = _operators.Converter;
+        job.Layer = layer;
+        job.Query = result.Pointer;
+        job.QueryType = result.ElementType;
+        fixed (int* rowPositions = positions, rowSlots = slots)
+        {
+            job.Positions = rowPositions;
+            job.Slots = rowSlots;
+            _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Attention(
+        AttentionPlan plan, AttentionShape shape, AttentionOptions options, DeviceBuffer query, KvCache cache, int layer,
+        DeviceBuffer output, DeviceBuffer? logSumExp)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentNullException.ThrowIfNull(shape);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate(shape);
+        long numRowHeads = (long)plan.NumRows * shape.NumHeads;
+        CpuBuffer source = Check.Buffer(query, numRowHeads * shape.HeadDim, nameof(query));
+        CpuBuffer result = Check.Buffer(output, numRowHeads * shape.HeadDim, nameof(output));
+        CpuBuffer? logs = logSumExp is null ? null : Check.Float32(logSumExp, numRowHeads, nameof(logSumExp));
+        if (logSumExp is not null)
+        {
+            Check.NotSame(logSumExp, query, nameof(logSumExp));
+            Check.NotSame(logSumExp, output, nameof(logSumExp));
+        }
+        CpuKvCache pages = Check.Cache(cache, layer, shape);
+        _work.Compile(plan, shape);
+        if (_work.MaxPage >= pages.Pages.Length)
+            throw new ArgumentException($"The plan uses page {_work.MaxPage}, but the cache has {pages.NumPages} pages.", nameof(plan));
+
+        float* partOutputs = _partOutputs.Floats((long)_work.NumSlots * shape.HeadDim);
+        float* partLogSumExps = _partLogSumExps.Floats(_work.NumSlots);
+        float* logSumExps = logs is null ? null : (float*)logs.Pointer;
+        AttentionJob job = _operators.Attention;
+        job.Work = _work;
+        job.Shape = shape;
+        job.Options = options;
+        job.Converter = _operators.Converter;
+        job.Cache = pages;
+        job.Layer = layer;
+        job.Query = source.Pointer;
+        job.QueryType = source.ElementType;
+        job.Output = result.Pointer;
+        job.OutputType = result.ElementType;
+        job.LogSumExp = logSumExps;
+        job.PartOutputs = partOutputs;
+        job.PartLogSumExps = partLogSumExps;
+        job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * AttentionJob.ScratchPerWorker(shape.HeadDim));
+        MergeJob merge = _operators.Merge;
+        merge.Work = _work;
+        merge.NumHeads = shape.NumHeads;
+        merge.HeadDim = shape.HeadDim;
+        merge.PartOutputs = partOutputs;
+        merge.PartLogSumExps = partLogSumExps;
+        merge.Output = job.Output;
+        merge.OutputType = job.OutputType;
+        merge.LogSumExp = logSumExps;
+        foreach (AttentionWave wave in _work.Waves)
+        {
+            job.FirstItem = wave.FirstItem;
+            _pool.Run(job, wave.NumItems);
+            merge.FirstMergeRow = wave.FirstMergeRow;
+            merge.NumMergeRows = wave.NumMergeRows;
+            _pool.Run(merge, NumItems(wave.NumMergeRows, MergeJob.RowsPerItem));
+        }
+    }
+
+    /// <inheritdoc/>
+    public void GatedActivation(DeviceBuffer gateUp, int numRows, int intermediateSize, ActivationKind activation, DeviceBuffer output)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(numRows);
+        ArgumentOutOfRangeException.ThrowIfLessThan(intermediateSize, 1);
+        if (activation is not (ActivationKind.Silu or ActivationKind.Gelu or ActivationKind.GeluTanh))
+            throw new ArgumentOutOfRangeException(nameof(activation), activation, "Unknown activation.");
+        CpuBuffer source = Check.Buffer(gateUp, 2L * numRows * intermediateSize, nameof(gateUp));
+        CpuBuffer result = Check.Buffer(output, (long)numRows * intermediateSize, nameof(output));
+        Check.NotSame(output, gateUp, nameof(output));
+        ActivationJob job = _operators.Activation;
+        job.GateUp = source.Pointer;
+        job.InputType = source.ElementType;
+        job.NumRows = numRows;
+        job.RowsPerItem = RowsPerItem(2L * intermediateSize);
+        job.IntermediateSize = intermediateSize;
+        job.Activation = activation;
+        job.Output = result.Pointer;
+        job.OutputType = result.ElementType;
+        _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+    }
+
+    /// <inheritdoc/>
+    public void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits)
+    {
+        CpuMatrix weights = Check.Matrix(head, nameof(head));
+        CpuBuffer source = Check.Buffer(hidden, 0, nameof(hidden));
+        CpuBuffer result = Check.Float32(logits, (long)rows.Length * weights.OutputSize, nameof(logits));
+        Check.NotSame(logits, hidden, nameof(logits));
+        if (softCap is not null && !(float.IsFinite(softCap.Value) && softCap > 0))
+            throw new ArgumentOutOfRangeException(nameof(softCap), softCap, "A logit soft-cap must be positive and finite.");
+        foreach (int row in rows)
+        {
+            if (row < 0 || row >= source.Length / weights.InputSize)
+                throw new ArgumentOutOfRangeException(nameof(rows), row, $"The hidden buffer has {source.Length / weights.InputSize} rows.");
+        }
+        fixed (int* chosen = rows)
+        {
+            float* gathered = GatherRows(source, rows.Length, chosen, weights.InputSize);
+            Multiply(gathered, rows.Length, weights, scale, softCap, result);
+        }
+    }
+
+    /// <summary>Stops the threads and frees the workspace. Buffers, matrices and caches have their own owners.</summary>
+    public void Dispose()
+    {
+        if (_isDisposed) return;
+        _isDisposed = true;
+        _pool.Dispose();
+        foreach (KeyValuePair<RotaryEmbedding, RotaryTable> entry in _rotaryTables) entry.Value.Dispose();
+        _rotaryTables.Clear();
+        _workerScratch.Dispose();
+        _input.Dispose();
+        _partOutputs.Dispose();
+        _partLogSumExps.Dispose();
+    }
+
+    private static int NumItems(int numRows, int rowsPerItem) => (int)(((long)numRows + rowsPerItem - 1) / rowsPerItem);
+
+    private static int RowsPerItem(long elementsPerRow) => (int)Math.Max(1, ElementsPerItem / elementsPerRow);
+
+    private static CpuBuffer PrepareNorm(
+        NormJob job, DeviceBuffer input, string inputName, int numRows, DeviceBuffer weight, float epsilon, DeviceBuffer output)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(numRows);
+        CpuBuffer weights = Check.Float32(weight, 1, nameof(weight));
+        int hiddenSize = checked((int)weights.Length);
+        CpuBuffer source = Check.Buffer(input, (long)numRows * hiddenSize, inputName);
+        CpuBuffer result = Check.Buffer(output, (long)numRows * hiddenSize, nameof(output));
+        job.NumRows = numRows;
+        job.RowsPerItem = RowsPerItem(hiddenSize);
+        job.HiddenSize = hiddenSize;
+        job.Weight = (float*)weights.Pointer;
+        job.Epsilon = epsilon;
+        job.Output = result.Pointer;
+        job.OutputType = result.ElementType;
+        return source;
+    }
+
+    private RotaryTable PrepareRotary(RotaryEmbedding rotary, AttentionShape shape, ReadOnlySpan<int> positions)
+    {
+        if (rotary.RotaryDim < 2 || rotary.RotaryDim % 2 != 0 || rotary.RotaryDim > shape.HeadDim)
+        {
+            throw new ArgumentException(
+                $"The rotary dimension is {rotary.RotaryDim}; it must be even and at most the head dimension {shape.HeadDim}.", nameof(rotary));
+        }
+        if (!_rotaryTables.TryGetValue(rotary, out RotaryTable? table))
+        {
+            table = new RotaryTable(_allocator, rotary);
+            _rotaryTables.Add(rotary, table);
+        }
+        table.Ensure(positions);
+        return table;
+    }
+
+    private float* GatherRows(CpuBuffer source, int numRows, int* rows, int rowLength)
+    {
+        GatherJob job = _operators.Gather;
+        job.Converter = _operators.Converter;
+        job.Type = source.ElementType;
+        job.Source = source.Pointer;
+        job.Destination = _input.Floats((long)numRows * rowLength);
+        job.Rows = rows;
+        job.NumRows = numRows;
+        job.RowLength = rowLength;
+        job.RowsPerItem = RowsPerItem(rowLength);
+        _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+        return job.Destination;
+    }
+
+    private void Multiply(float* input, int numRows, CpuMatrix matrix, float scale, float? softCap, CpuBuffer output)
+    {
+        LinearJob job = _operators.Linear;
+        job.Input = input;
+        job.NumRows = numRows;
+        job.NumBlocks = (numRows + LinearJob.RowsPerBlock - 1) / LinearJob.RowsPerBlock;
+        job.Matrix = matrix;
+        job.Weights = matrix.Weights;
+        job.Bias = matrix.Bias;
+        job.Scale = scale;
+        job.SoftCap = softCap;
+        job.Output = output.Pointer;
+        job.OutputType = output.ElementType;
+        job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * LinearJob.ScratchPerWorker);
+        _pool.Run(job, job.CountItems());
+    }
+}

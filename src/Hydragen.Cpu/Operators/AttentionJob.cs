@@ -1,0 +1,280 @@
+using System.Runtime.CompilerServices;
+using Hydragen.Core;
+
+namespace Hydragen.Cpu;
+
+/// <summary>
+/// Attention of one work item: an online softmax over pages of 64 keys, for tiles of up to six query vectors. All sums are FP32,
+/// logits are kept in base 2.
+/// </summary>
+/// <remarks>
+/// A vector's result depends on nothing but its own query, keys, values and where its segment starts in a page: the tile kernel
+/// adds in order of keys whatever the tile, and keys that a vector may not see are never multiplied into it.
+/// </remarks>
+internal abstract unsafe class AttentionJob : Job
+{
+    private const int StatePerVector = 20;
+
+    public AttentionWork Work = null!;
+    public int FirstItem;
+    public AttentionShape Shape = null!;
+    public AttentionOptions Options = null!;
+    public ElementConverter Converter = null!;
+    public CpuKvCache Cache = null!;
+    public int Layer;
+    public byte* Query;
+    public ElementType QueryType;
+    public byte* Output;
+    public ElementType OutputType;
+
+    /// <summary>FP32 <c>[numRows, numHeads]</c>, or null.</summary>
+    public float* LogSumExp;
+
+    /// <summary>FP32 <c>[numSlots, headDim]</c>.</summary>
+    public float* PartOutputs;
+
+    /// <summary>FP32 <c>[numSlots]</c>.</summary>
+    public float* PartLogSumExps;
+    public float* Scratch;
+
+    /// <summary>FP32 elements of scratch that each worker needs: queries, sums, states and one tile of scores.</summary>
+    public static int ScratchPerWorker(int headDim) =>
+        AttentionWork.MaxVectors * (headDim + PaddedTo16(headDim) + StatePerVector) + 6 * KvCache.PageSize;
+
+    /// <summary>The count rounded up to whole strips.</summary>
+    protected static int PaddedTo16(int count) => (count + 15) & ~15;
+}
+
+/// <inheritdoc/>
+internal sealed unsafe class AttentionJob<S, V> : AttentionJob
+    where S : struct, ISimd<V>
+    where V : struct
+{
+    private const float Log2E = 1.44269504088896341f;
+    private const float Ln2 = 0.693147180559945309f;
+
+    public override void Execute(int item, int worker)
+    {
+        float* scratch = Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim);
+        ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
+        switch (Cache.Shape.ElementType)
+        {
+            case ElementType.Float32: Run<Float32Storage>(work, scratch); break;
+            case ElementType.BFloat16: Run<BFloat16Storage>(work, scratch); break;
+            default: Run<Float16Storage>(work, scratch); break;
+        }
+    }
+
+    private void Run<T>(in AttentionItem item, float* scratch)
+        where T : struct, IStorage
+    {
+        AttentionPlan plan = Work.Plan;
+        AttentionSegment segment = plan.Segments[item.Segment];
+        Block block = new(item.NumVectors, Shape.HeadDim, scratch);
+        LoadQueries(plan, item, segment, ref block);
+        ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
+        ReadOnlySpan<nuint> addresses = Cache.Pages;
+        int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
+        for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
+        {
+            int position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize;
+            int low = page == 0 ? segment.FirstSlot : 0;
+            int high = Math.Min(KvCache.PageSize, segment.FirstSlot + segment.NumKeys - page * KvCache.PageSize);
+            if (segment.Mask == AttentionMask.Causal && position + low > block.LastPosition) break;
+            if (Options.SlidingWindow is int window && position + high <= (long)block.FirstPosition - window + 1) continue;
+            byte* keys = (byte*)addresses[pages[page]] + Cache.HeadOffset(Layer, item.KvHead);
+            PassPage<T>(block, segment.Mask, keys, keys + Cache.ValueOffset, position, low, high);
+        }
+        Finish(plan, item, segment, block);
+    }
+
+    private void LoadQueries(AttentionPlan plan, in AttentionItem item, in AttentionSegment segment, ref Block block)
+    {
+        int group = Shape.GroupSize, headDim = Shape.HeadDim;
+        int elementSize = QueryType.SizeInBytes();
+        ReadOnlySpan<float> slopes = Options.AlibiSlopes.Span;
+        for (int i = 0; i < item.NumVectors; i++)
+        {
+            int row = segment.FirstRow + (item.FirstVector + i) / group;
+            int head = item.KvHead * group + (item.FirstVector + i) % group;
+            byte* query = Query + ((nint)row * Shape.NumHeads + head) * headDim * elementSize;
+            Converter.ToSingle(query, QueryType, block.Queries + (nint)i * headDim, headDim);
+            int position = plan.RowPositions[row];
+            block.Positions[i] = position;
+            block.FirstPosition = Math.Min(block.FirstPosition, position);
+            block.LastPosition = Math.Max(block.LastPosition, position);
+            block.Slopes[i] = slopes.IsEmpty ? 0 : slopes[head];
+            block.Max[i] = float.NegativeInfinity;
+        }
+        new Span<float>(block.Sums, item.NumVectors * block.SumStride).Clear();
+        new Span<float>(block.Weights, item.NumVectors * 16).Clear();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void PassPage<T>(in Block block, AttentionMask mask, byte* keys, byte* values, int position, int low, int high)
+        where T : struct, IStorage
+    {
+        const int tileRows = 6;
+        int* lows = stackalloc int[tileRows];
+        int* highs = stackalloc int[tileRows];
+        nint headDim = Shape.HeadDim, sumStride = block.SumStride;
+        bool ragged = mask == AttentionMask.Causal || Options.SlidingWindow is not null;
+        for (int first = 0; first < block.NumVectors; first += tileRows)
+        {
+            int count = Math.Min(tileRows, block.NumVectors - first);
+            int firstLow = low, lastLow = low, firstHigh = high, lastHigh = high;
+            if (ragged)
+            {
+                (firstLow, lastLow, firstHigh, lastHigh) = (KvCache.PageSize, 0, KvCache.PageSize, 0);
+                for (int i = 0; i < count; i++)
+                {
+                    (lows[i], highs[i]) = VisibleSlots(mask, block.Positions[first + i], position, low, high);
+                    lastLow = Math.Max(lastLow, lows[i]);
+                    firstHigh = Math.Min(firstHigh, highs[i]);
+                    if (lows[i] >= highs[i]) continue;
+                    firstLow = Math.Min(firstLow, lows[i]);
+                    lastHigh = Math.Max(lastHigh, highs[i]);
+                }
+                if (firstLow >= lastHigh) continue;
+            }
+            int strip = firstLow / CpuKvCache.StripWidth, endStrip = (lastHigh + CpuKvCache.StripWidth - 1) / CpuKvCache.StripWidth;
+            Tile<S, V, T>.Multiply(count, endStrip - strip, block.Queries + first * headDim, headDim,
+                keys + strip * headDim * CpuKvCache.StripWidth * T.Size, CpuKvCache.StripWidth, headDim * CpuKvCache.StripWidth,
+                block.Scores + strip * CpuKvCache.StripWidth, KvCache.PageSize, headDim, accumulate: false);
+            for (int i = 0; i < count; i++)
+            {
+                int from = ragged ? lows[i] : low, to = ragged ? highs[i] : high;
+                if (from < to)
+                    UpdateSoftmax(block, first + i, block.Scores + i * KvCache.PageSize, strip * CpuKvCache.StripWidth, endStrip * CpuKvCache.StripWidth, from, to, position);
+            }
+            if (lastLow < firstHigh)
+            {
+                // Each vector adds its keys in order: its own first ones, those that all see, its own last ones.
+                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, first, i, 1, lows[i], lastLow);
+                AddValues<T>(block, values, first, 0, count, lastLow, firstHigh);
+                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, first, i, 1, firstHigh, highs[i]);
+            }
+            else
+            {
+                for (int i = 0; i < count; i++) AddValues<T>(block, values, first, i, 1, lows[i], highs[i]);
+            }
+        }
+    }
+
+    private (int Low, int High) VisibleSlots(AttentionMask mask, int rowPosition, int position, int low, int high)
+    {
+        if (mask == AttentionMask.Causal) high = (int)Math.Min(high, rowPosition - (long)position + 1);
+        if (Options.SlidingWindow is int window) low = (int)Math.Max(low, (long)rowPosition - window + 1 - position);
+        return low < high ? (low, high) : (0, 0);
+    }
+
+    private static void AddValues<T>(in Block block, byte* values, int first, int i, int count, int from, int to)
+        where T : struct, IStorage
+    {
+        if (from >= to) return;
+        nint stride = block.SumStride;
+        Tile<S, V, T>.Multiply(count, (int)stride / 16, block.Scores + i * KvCache.PageSize + from, KvCache.PageSize,
+            values + from * stride * T.Size, stride, 16, block.Sums + (first + i) * stride, stride, to - from, accumulate: true);
+    }
+
+    /// <summary>Turns scores into weights 2^(logit − max) and rescales what was summed when the maximum grows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void UpdateSoftmax(in Block block, int vector, float* scores, int begin, int end, int low, int high, int position)
+    {
+        V largest = S.Broadcast(float.NegativeInfinity);
+        bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
+        float scale = Options.ScaleFor(Shape.HeadDim);
+        V factor = S.Broadcast(isPlain ? scale * Log2E : scale);
+        bool isPartial = low > begin || high < end;
+        for (int i = begin; i < end; i += S.Lanes)
+        {
+            V logit = S.Multiply(S.Load(scores + i), factor);
+            if (!isPlain) logit = Bias(logit, block.Slopes[vector], position + i - block.Positions[vector]);
+            if (isPartial) logit = SimdMath<S, V>.MaskOutside(logit, i, low, high);
+            S.Store(scores + i, logit);
+            largest = S.Max(largest, logit);
+        }
+        float max = block.Max[vector], newMax = S.MaxAcross(largest);
+        V weights = S.Load(block.Weights + vector * 16);
+        if (newMax > max)
+        {
+            block.Max[vector] = newMax;
+            if (!float.IsNegativeInfinity(max))
+            {
+                V shrink = SimdMath<S, V>.Exp2(S.Broadcast(max - newMax));
+                weights = S.Multiply(weights, shrink);
+                float* sums = block.Sums + (nint)vector * block.SumStride;
+                for (int i = 0; i < block.SumStride; i += S.Lanes) S.Store(sums + i, S.Multiply(S.Load(sums + i), shrink));
+            }
+            max = newMax;
+        }
+        V shift = S.Broadcast(max);
+        for (int i = begin; i < end; i += S.Lanes)
+        {
+            V weight = SimdMath<S, V>.Exp2(S.Subtract(S.Load(scores + i), shift));
+            S.Store(scores + i, weight);
+            weights = S.Add(weights, weight);
+        }
+        S.Store(block.Weights + vector * 16, weights);
+    }
+
+    private V Bias(V logit, float slope, int distance)
+    {
+        if (Options.LogitSoftCap is float cap) logit = SimdMath<S, V>.SoftCap(logit, S.Broadcast(cap));
+        if (slope != 0) logit = S.MultiplyAdd(S.Broadcast(slope), S.Add(S.Indices, S.Broadcast(distance)), logit);
+        return S.Multiply(logit, S.Broadcast(Log2E));
+    }
+
+    private void Finish(AttentionPlan plan, in AttentionItem item, in AttentionSegment segment, in Block block)
+    {
+        int group = Shape.GroupSize, headDim = Shape.HeadDim;
+        for (int i = 0; i < item.NumVectors; i++)
+        {
+            int row = segment.FirstRow + (item.FirstVector + i) / group;
+            int head = item.KvHead * group + (item.FirstVector + i) % group;
+            if (!AttentionWork.HasPart(segment, item.Split, block.Positions[i])) continue;
+            float* sums = block.Sums + (nint)i * block.SumStride;
+            float weight = S.Sum(S.Load(block.Weights + i * 16));
+            float logSumExp = float.NegativeInfinity;
+            if (weight != 0)
+            {
+                logSumExp = block.Max[i] * Ln2 + MathF.Log(weight);
+                V divisor = S.Broadcast(weight);
+                for (int k = 0; k < block.SumStride; k += S.Lanes) S.Store(sums + k, S.Divide(S.Load(sums + k), divisor));
+            }
+            int slot = Work.SlotOf(item.Segment, row);
+            if (slot >= 0)
+            {
+                slot += item.Split * Shape.NumHeads + head;
+                new ReadOnlySpan<float>(sums, headDim).CopyTo(new Span<float>(PartOutputs + (nint)slot * headDim, headDim));
+                PartLogSumExps[slot] = logSumExp;
+                continue;
+            }
+            nint rowHead = (nint)row * Shape.NumHeads + head;
+            Converter.FromSingle(sums, Output + rowHead * headDim * OutputType.SizeInBytes(), OutputType, headDim);
+            if (LogSumExp != null) LogSumExp[rowHead] = logSumExp;
+        }
+    }
+
+    /// <summary>A worker's scratch memory, divided up.</summary>
+    private struct Block
+    {
+        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes;
+        public readonly int* Positions;
+        public readonly int NumVectors, SumStride;
+        public int FirstPosition = int.MaxValue, LastPosition = -1;
+
+        public Block(int numVectors, int headDim, float* scratch)
+        {
+            NumVectors = numVectors;
+            SumStride = PaddedTo16(headDim);
+            Scores = scratch;
+            Sums = Scores + 6 * KvCache.PageSize;
+            Weights = Sums + AttentionWork.MaxVectors * SumStride;
+            Queries = Weights + AttentionWork.MaxVectors * 16;
+            Max = Queries + AttentionWork.MaxVectors * headDim;
+            Slopes = Max + AttentionWork.MaxVectors;
+            Positions = (int*)(Slopes + AttentionWork.MaxVectors);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+using System.Runtime.CompilerServices;
+using Hydragen.Core;
+
+namespace Hydragen.Cpu;
+
+/// <summary>
+/// output = cap((input · matrixᵀ + bias) · scale): one item is a block of rows times four strips of the matrix. The product is
+/// cut along the input so that a piece of the strips stays in the cache while all rows of the block pass over it.
+/// </summary>
+internal abstract unsafe class LinearJob : Job
+{
+    /// <summary>Rows of a block: a multiple of the register tile's.</summary>
+    public const int RowsPerBlock = 96;
+
+    /// <summary>Strips of an item.</summary>
+    public const int StripsPerItem = 4;
+
+    /// <summary>Inputs that are passed at a time.</summary>
+    public const int DepthPerPass = 256;
+
+    /// <summary>FP32 elements of scratch that each worker needs.</summary>
+    public const int ScratchPerWorker = RowsPerBlock * StripsPerItem * CpuMatrix.StripWidth;
+
+    public float* Input;
+    public int NumRows;
+    public int NumBlocks;
+    public CpuMatrix Matrix = null!;
+    public byte* Weights;
+    public float* Bias;
+    public float Scale = 1;
+    public float? SoftCap;
+    public byte* Output;
+    public ElementType OutputType;
+    public float* Scratch;
+
+    /// <summary>Items for a number of rows.</summary>
+    public int CountItems() => NumBlocks * ((Matrix.NumStrips + StripsPerItem - 1) / StripsPerItem);
+}
+
+/// <inheritdoc/>
+internal sealed unsafe class LinearJob<S, V> : LinearJob
+    where S : struct, ISimd<V>
+    where V : struct
+{
+    public override void Execute(int item, int worker)
+    {
+        switch (Matrix.ElementType)
+        {
+            case ElementType.Float32: Block<Float32Storage>(item, worker); break;
+            case ElementType.BFloat16: Block<BFloat16Storage>(item, worker); break;
+            default: Block<Float16Storage>(item, worker); break;
+        }
+    }
+
+    private void Block<T>(int item, int worker)
+        where T : struct, IStorage
+    {
+        int firstStrip = item / NumBlocks * StripsPerItem;
+        int firstRow = item % NumBlocks * RowsPerBlock;
+        int numStrips = Math.Min(StripsPerItem, Matrix.NumStrips - firstStrip);
+        int numRows = Math.Min(RowsPerBlock, NumRows - firstRow);
+        nint depth = Matrix.InputSize, stripStride = depth * CpuMatrix.StripWidth;
+        nint sumStride = numStrips * CpuMatrix.StripWidth;
+        float* sums = Scratch + (nint)worker * ScratchPerWorker;
+        byte* strips = Weights + firstStrip * stripStride * T.Size;
+        float* input = Input + firstRow * depth;
+        for (nint k = 0; k < depth; k += DepthPerPass)
+        {
+            nint pass = Math.Min(DepthPerPass, depth - k);
+            for (int row = 0; row < numRows; row += Tile<S, V, T>.MaxRows)
+            {
+                Tile<S, V, T>.Multiply(Math.Min(Tile<S, V, T>.MaxRows, numRows - row), numStrips, input + row * depth + k, depth,
+                    strips + k * CpuMatrix.StripWidth * T.Size, CpuMatrix.StripWidth, stripStride,
+                    sums + row * sumStride, sumStride, pass, accumulate: k > 0);
+            }
+        }
+        int firstColumn = firstStrip * CpuMatrix.StripWidth;
+        int numColumns = (int)Math.Min(sumStride, Matrix.OutputSize - firstColumn);
+        for (int row = 0; row < numRows; row++)
+        {
+            nint destination = (nint)(firstRow + row) * Matrix.OutputSize + firstColumn;
+            switch (OutputType)
+            {
+                case ElementType.Float32: Finish<Float32Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
+                case ElementType.BFloat16: Finish<BFloat16Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
+                default: Finish<Float16Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Finish<TOutput>(float* sums, int firstColumn, int numColumns, nint destination)
+        where TOutput : struct, IStorage
+    {
+        float* bias = Bias == null ? null : Bias + firstColumn;
+        bool isPlain = Scale == 1 && SoftCap is null;
+        V scale = S.Broadcast(Scale), cap = S.Broadcast(SoftCap ?? 1);
+        for (int i = 0; i < numColumns; i += S.Lanes)
+        {
+            int count = Math.Min(S.Lanes, numColumns - i);
+            V value = S.Load(sums + i);
+            if (bias != null) value = S.Add(value, Partial<S, V>.Load<Float32Storage>((byte*)bias, i, count));
+            if (!isPlain)
+            {
+                value = S.Multiply(value, scale);
+                if (SoftCap is not null) value = SimdMath<S, V>.SoftCap(value, cap);
+            }
+            Partial<S, V>.Store<TOutput>(Output, destination + i, value, count);
+        }
+    }
+}

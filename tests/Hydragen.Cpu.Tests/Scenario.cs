@@ -1,0 +1,207 @@
+using Hydragen.Core;
+using Hydragen.Testing;
+
+namespace Hydragen.Cpu.Tests;
+
+/// <summary>
+/// A prefix tree with random queries, keys and values. Pages are dealt out in random order, and every slot that nobody owns is
+/// NaN. Keys and values are kept dense by slot for the reference.
+/// </summary>
+internal sealed class Scenario
+{
+    private readonly List<(int Parent, int Length)> _nodes = [];
+    private readonly List<(int Node, int NumQueries, int Length)> _sequences = [];
+    private readonly Random _random;
+    private bool[] _isOwned = [];
+
+    public Scenario(AttentionShape shape, int seed)
+    {
+        Shape = shape;
+        _random = new Random(seed);
+    }
+
+    public AttentionShape Shape { get; }
+
+    public AttentionOptions Options { get; init; } = AttentionOptions.Default;
+
+    public ElementType KvType { get; init; }
+
+    public ElementType QueryType { get; init; }
+
+    public ElementType OutputType { get; init; }
+
+    public float ValueMean { get; init; }
+
+    public float QueryScale { get; init; } = 1;
+
+    public int NumSparePages { get; init; } = 2;
+
+    public float[] Query { get; private set; } = [];
+
+    public float[] Key { get; private set; } = [];
+
+    public float[] Value { get; private set; } = [];
+
+    public PlanNode[] Nodes { get; private set; } = [];
+
+    public PlanSequence[] Sequences { get; private set; } = [];
+
+    public int NumPages { get; private set; }
+
+    public int AddNode(int parent, int length)
+    {
+        _nodes.Add((parent, length));
+        return _nodes.Count - 1;
+    }
+
+    public void AddSequence(int node, int numQueries, int length) => _sequences.Add((node, numQueries, length));
+
+    /// <summary>Deals pages and draws the numbers.</summary>
+    public Scenario Fill()
+    {
+        int PagesFor(int length) => (length + KvCache.PageSize - 1) / KvCache.PageSize;
+        NumPages = NumSparePages + _nodes.Sum(node => PagesFor(node.Length)) + _sequences.Sum(sequence => PagesFor(sequence.Length));
+        int[] free = Enumerable.Range(0, NumPages).ToArray();
+        _random.Shuffle(free);
+        int next = 0;
+        _isOwned = new bool[NumPages * KvCache.PageSize];
+        int[] Deal(int length)
+        {
+            int[] pages = free[next..(next + PagesFor(length))];
+            next += pages.Length;
+            for (int i = 0; i < length; i++) _isOwned[pages[i / KvCache.PageSize] * KvCache.PageSize + i % KvCache.PageSize] = true;
+            return pages;
+        }
+        Nodes = new PlanNode[_nodes.Count];
+        for (int i = 0; i < Nodes.Length; i++)
+        {
+            int start = _nodes[i].Parent < 0 ? 0 : Nodes[_nodes[i].Parent].FirstPosition + Nodes[_nodes[i].Parent].NumKeys;
+            Nodes[i] = new PlanNode(_nodes[i].Parent, start, _nodes[i].Length, Deal(_nodes[i].Length));
+        }
+        Sequences = new PlanSequence[_sequences.Count];
+        for (int i = 0; i < Sequences.Length; i++)
+        {
+            (int node, int numQueries, int length) = _sequences[i];
+            int start = node < 0 ? 0 : Nodes[node].FirstPosition + Nodes[node].NumKeys;
+            Sequences[i] = new PlanSequence(node, numQueries, start, length, Deal(length));
+        }
+        int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
+        int numRows = _sequences.Sum(sequence => sequence.NumQueries);
+        Query = RandomTensors.Round(RandomTensors.Normal(_random, numRows * Shape.NumHeads * Shape.HeadDim, 0, QueryScale), QueryType);
+        Key = RandomTensors.Round(RandomTensors.Normal(_random, _isOwned.Length * tokenSize), KvType);
+        Value = RandomTensors.Round(RandomTensors.Normal(_random, _isOwned.Length * tokenSize, ValueMean), KvType);
+        for (int slot = 0; slot < _isOwned.Length; slot++)
+        {
+            if (_isOwned[slot]) continue;
+            Key.AsSpan(slot * tokenSize, tokenSize).Fill(float.NaN);
+            Value.AsSpan(slot * tokenSize, tokenSize).Fill(float.NaN);
+        }
+        return this;
+    }
+
+    /// <summary>The same tree and numbers on other pages.</summary>
+    public Scenario MovePages(int seed)
+    {
+        int[] target = Enumerable.Range(0, NumPages).ToArray();
+        new Random(seed).Shuffle(target);
+        int pageSize = KvCache.PageSize * Shape.NumKvHeads * Shape.HeadDim;
+        var moved = new Scenario(Shape, 0)
+        {
+            Options = Options, KvType = KvType, QueryType = QueryType, OutputType = OutputType,
+            Query = Query, Key = new float[Key.Length], Value = new float[Value.Length], NumPages = NumPages,
+            _isOwned = new bool[_isOwned.Length],
+        };
+        for (int page = 0; page < NumPages; page++)
+        {
+            Array.Copy(Key, page * pageSize, moved.Key, target[page] * pageSize, pageSize);
+            Array.Copy(Value, page * pageSize, moved.Value, target[page] * pageSize, pageSize);
+        }
+        int[] Move(ReadOnlyMemory<int> pages) => Array.ConvertAll(pages.ToArray(), page => target[page]);
+        moved.Nodes = Array.ConvertAll(Nodes, node => node with { Pages = Move(node.Pages) });
+        moved.Sequences = Array.ConvertAll(Sequences, sequence => sequence with { Pages = Move(sequence.Pages) });
+        return moved;
+    }
+
+    /// <summary>Some of the sequences in another order, with their rows; keys and values are shared with this scenario.</summary>
+    public Scenario Choose(params int[] order)
+    {
+        int rowSize = Shape.NumHeads * Shape.HeadDim;
+        var query = new List<float>();
+        foreach (int i in order) query.AddRange(Query.AsSpan(FirstRow(i) * rowSize, Sequences[i].NumQueries * rowSize));
+        return new Scenario(Shape, 0)
+        {
+            Options = Options, KvType = KvType, QueryType = QueryType, OutputType = OutputType,
+            Query = [.. query], Key = Key, Value = Value, NumPages = NumPages, _isOwned = _isOwned, Nodes = Nodes,
+            Sequences = Array.ConvertAll(order, i => Sequences[i]),
+        };
+    }
+
+    /// <summary>First query row of a sequence.</summary>
+    public int FirstRow(int sequence) => Sequences.Take(sequence).Sum(other => other.NumQueries);
+
+    public AttentionPlan Plan(SharingMode mode = SharingMode.Hydragen) => new TreePlanner().Plan(Nodes, Sequences, mode);
+
+    /// <summary>The FP64 definition.</summary>
+    public (double[] Output, double[] LogSumExp) Reference(AttentionPlan plan)
+    {
+        var output = new double[plan.NumRows * Shape.NumHeads * Shape.HeadDim];
+        var logSumExp = new double[plan.NumRows * Shape.NumHeads];
+        ReferenceAttention.Compute(plan, Shape, Options, Query, Key, Value, output, logSumExp);
+        return (output, logSumExp);
+    }
+
+    /// <summary>The backend's answer.</summary>
+    public (float[] Output, float[] LogSumExp) Run(CpuBackend backend, AttentionPlan plan)
+    {
+        using KvCache cache = CreateCache(backend);
+        return Run(backend, plan, cache);
+    }
+
+    /// <summary>A cache of two layers; the first is all NaN.</summary>
+    public KvCache CreateCache(CpuBackend backend)
+    {
+        KvCache cache = backend.CreateKvCache(new KvCacheShape(2, Shape.NumKvHeads, Shape.HeadDim, KvType), NumPages);
+        int[] slots = Enumerable.Range(0, _isOwned.Length).ToArray();
+        var poison = new float[Key.Length];
+        Array.Fill(poison, float.NaN);
+        cache.Write(0, slots, poison, poison);
+        cache.Write(1, slots, Key, Value);
+        return cache;
+    }
+
+    public (float[] Output, float[] LogSumExp) Run(CpuBackend backend, AttentionPlan plan, KvCache cache)
+    {
+        using DeviceBuffer query = backend.Allocate(QueryType, Query.Length);
+        using DeviceBuffer output = backend.Allocate(OutputType, Query.Length);
+        using DeviceBuffer logSumExp = backend.Allocate(ElementType.Float32, plan.NumRows * Shape.NumHeads);
+        query.Upload(Query);
+        var result = new float[Query.Length];
+        Array.Fill(result, float.NaN);
+        output.Upload(result);
+        backend.Attention(plan, Shape, Options, query, cache, 1, output, logSumExp);
+        var logs = new float[plan.NumRows * Shape.NumHeads];
+        output.Download(result);
+        logSumExp.Download(logs);
+        return (result, logs);
+    }
+
+    /// <summary>Runs a plan and compares with the reference.</summary>
+    public void Verify(CpuBackend backend, SharingMode mode = SharingMode.Hydragen, double tolerance = Tolerance.Attention) =>
+        Verify(backend, Plan(mode), tolerance);
+
+    public void Verify(CpuBackend backend, AttentionPlan plan, double tolerance = Tolerance.Attention)
+    {
+        (double[] expected, double[] expectedLogs) = Reference(plan);
+        (float[] output, float[] logSumExp) = Run(backend, plan);
+        for (int i = 0; i < expectedLogs.Length; i++)
+        {
+            if (double.IsNegativeInfinity(expectedLogs[i])) Assert.Equal(float.NegativeInfinity, logSumExp[i]);
+            else AssertClose(expectedLogs[i], logSumExp[i], Tolerance.LogSumExp * Math.Max(1, Math.Abs(expectedLogs[i])), "log-sum-exp", i);
+        }
+        for (int i = 0; i < expected.Length; i++)
+            AssertClose(expected[i], output[i], tolerance + Tolerance.Rounding(expected[i], OutputType), "output", i);
+    }
+
+    private static void AssertClose(double expected, double actual, double tolerance, string what, int index) =>
+        Assert.True(Math.Abs(expected - actual) <= tolerance, $"{what} {index} is {actual}, expected {expected} within {tolerance}");
+}

@@ -1,0 +1,60 @@
+using Hydragen.Core;
+using Hydragen.Testing;
+
+namespace Hydragen.Cpu.Tests;
+
+/// <summary>A random weight matrix, handed out in whatever pieces the backend asks for.</summary>
+internal sealed class TestMatrix : MatrixSource
+{
+    private readonly float[] _bias;
+
+    public TestMatrix(Random random, int outputSize, int inputSize, ElementType type, bool hasBias)
+    {
+        OutputSize = outputSize;
+        InputSize = inputSize;
+        ElementType = type;
+        Weights = RandomTensors.Round(RandomTensors.Normal(random, outputSize * inputSize), type);
+        _bias = hasBias ? RandomTensors.Normal(random, outputSize) : [];
+    }
+
+    public float[] Weights { get; }
+
+    public override int OutputSize { get; }
+
+    public override int InputSize { get; }
+
+    public override ElementType ElementType { get; }
+
+    public override ReadOnlyMemory<float> Bias => _bias;
+
+    public override void ReadRows(int firstRow, Span<byte> rows)
+    {
+        int elementSize = ElementType.SizeInBytes();
+        Assert.Equal(0, rows.Length % (InputSize * elementSize));
+        for (int i = 0; i < rows.Length / elementSize; i++)
+        {
+            float value = Weights[firstRow * InputSize + i];
+            Span<byte> element = rows.Slice(i * elementSize, elementSize);
+            switch (ElementType)
+            {
+                case ElementType.Float32: BitConverter.TryWriteBytes(element, value); break;
+                case ElementType.BFloat16: BitConverter.TryWriteBytes(element, BFloat16Bits.FromSingle(value)); break;
+                default: BitConverter.TryWriteBytes(element, (Half)value); break;
+            }
+        }
+    }
+
+    /// <summary>row · weightsᵀ + bias in FP64, and the bound of its FP32 error.</summary>
+    public (double Value, double Tolerance) Dot(ReadOnlySpan<float> row, int output)
+    {
+        double sum = 0, squares = 0;
+        for (int k = 0; k < InputSize; k++)
+        {
+            double term = (double)row[k] * Weights[output * InputSize + k];
+            sum += term;
+            squares += term * term;
+        }
+        if (_bias.Length > 0) sum += _bias[output];
+        return (sum, Tolerance.DotProduct(squares, InputSize) + Tolerance.Elementwise * Math.Abs(sum));
+    }
+}

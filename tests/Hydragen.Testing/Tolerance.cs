@@ -1,0 +1,41 @@
+using Hydragen.Core;
+
+namespace Hydragen.Testing;
+
+/// <summary>Every tolerance of the tests, with where it comes from.</summary>
+public static class Tolerance
+{
+    /// <summary>
+    /// FP32 attention against FP64 on unit-normal data: logits of size 10 carry an error of about 10 · 2^−22, which moves weights,
+    /// and with them outputs of size 1, by as much; the rest are sums of rounding errors. The bound of the conformance suite.
+    /// </summary>
+    public const double Attention = 2e-5;
+
+    /// <summary>Log-sum-exp: relative to its size, at least 1 (goal N2).</summary>
+    public const double LogSumExp = 1e-5;
+
+    /// <summary>A split may add so much to the mean error of the unsplit kernel (goal N2).</summary>
+    public const double SplitMeanFactor = 1.02;
+
+    /// <summary>A split may add so much to the largest error of the unsplit kernel (goal N2).</summary>
+    public const double SplitMaxFactor = 1.10;
+
+    /// <summary>Elementwise operators: about eight roundings of 2^−24, relative.</summary>
+    public const double Elementwise = 1e-6;
+
+    /// <summary>
+    /// A dot product of n terms in FP32: errors grow like √n of the sum of squares; 2^−24 · 8 covers the tail of that distribution.
+    /// </summary>
+    /// <param name="sumOfSquares">Σ (aᵢ·bᵢ)² in FP64.</param>
+    /// <param name="numTerms">n.</param>
+    public static double DotProduct(double sumOfSquares, int numTerms) =>
+        1e-7 * (1 + Math.Sqrt(numTerms)) * Math.Sqrt(sumOfSquares) + 1e-12;
+
+    /// <summary>Half a unit in the last place of a stored value, plus half of the smallest subnormal.</summary>
+    public static double Rounding(double value, ElementType type) => type switch
+    {
+        ElementType.BFloat16 => Math.Abs(value) * Math.Pow(2, -8),
+        ElementType.Float16 => Math.Abs(value) * Math.Pow(2, -11) + Math.Pow(2, -25),
+        _ => Math.Abs(value) * Math.Pow(2, -24),
+    };
+}
