@@ -1,3 +1,6 @@
+using Hydragen.Core;
+using Hydragen.Cpu;
+
 namespace Hydragen.Models.Tests;
 
 /// <summary>Logits of tiny random models of every architecture against those that transformers computed in FP32.</summary>
@@ -19,10 +22,23 @@ public sealed class GoldenModelTests
 
     [Theory]
     [MemberData(nameof(Names))]
-    public void Logits_equal_those_of_transformers(string name)
+    public void The_scalar_oracle_yields_the_logits_of_transformers(string name)
+    {
+        using var backend = new ScalarBackend();
+        AssertGolden(name, backend);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void The_cpu_backend_yields_the_logits_of_transformers(string name)
+    {
+        using var backend = new CpuBackend(new CpuOptions { NumThreads = 2 });
+        AssertGolden(name, backend);
+    }
+
+    private static void AssertGolden(string name, IComputeBackend backend)
     {
         using var golden = new GoldenModel(name);
-        using var backend = new ScalarBackend();
         using DecoderModel model = DecoderModel.Load(golden.Folder, backend, ct: TestContext.Current.CancellationToken);
         for (int s = 0; s < golden.NumSequences; s++)
         {
