@@ -208,6 +208,40 @@ public sealed class SafetensorsHeaderTests
     }
 
     [Fact]
+    public void Random_edits_give_a_readable_file_or_the_typed_exception()
+    {
+        using var folder = new TemporaryFolder();
+        var random = new Random(20260514);
+        byte[] whole = RawSafetensors.Bytes("""{"__metadata__":{"k":"v\u00e9"},"a":{"dtype":"BF16","shape":[2,3],"data_offsets":[0,12]},"b":{"dtype":"F32","shape":[],"data_offsets":[12,16]}}""", 16);
+        byte[] symbols = "{}[]\",:0123456789-.eE\\utrn \0\u007f"u8.ToArray();
+        int numRefused = 0;
+        for (int round = 0; round < 3000; round++)
+        {
+            var bytes = new List<byte>(whole);
+            for (int edits = random.Next(1, 4); edits > 0; edits--)
+            {
+                int at = random.Next(8, bytes.Count - 16);
+                int kind = random.Next(3);
+                if (kind == 0) bytes.RemoveAt(at);
+                else if (kind == 1) bytes.Insert(at, symbols[random.Next(symbols.Length)]);
+                else bytes[at] = symbols[random.Next(symbols.Length)];
+            }
+            byte[] edited = [.. bytes];
+            BinaryPrimitives.WriteInt64LittleEndian(edited, edited.Length - 24);
+            try
+            {
+                using SafetensorsFile file = RawSafetensors.Open(folder, edited);
+                foreach (SafetensorsTensor tensor in file.Tensors.Values) file.Read(tensor, 0, new byte[tensor.ByteLength]);
+            }
+            catch (ModelFormatException)
+            {
+                numRefused++;
+            }
+        }
+        Assert.InRange(numRefused, 2000, 2999);
+    }
+
+    [Fact]
     public void The_message_names_file_tensor_and_offset()
     {
         using var folder = new TemporaryFolder();

@@ -146,9 +146,9 @@ def main(root):
     llama = attempt("llama", build, root, "llama", LlamaConfig(**base), 1)
     if llama:
         theta = dict(rope_theta=10000.0)
-        yarn = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=32)
-        llama3 = rope(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-                      original_max_position_embeddings=32)
+        yarn = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=2048)
+        llama3 = rope(rope_type="llama3", rope_theta=10000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                      original_max_position_embeddings=512)
         linear = rope(rope_type="linear", factor=4.0, **theta)
         dynamic = rope(rope_type="dynamic", factor=2.0, max_position_embeddings=32, **theta)
         variants = [
@@ -160,7 +160,7 @@ def main(root):
             ("yarn", rope(**yarn), (60,)),
             ("yarn-old", old_form(rope(**yarn)), (60,)),
             ("yarn-options", rope(**yarn, beta_fast=8.0, beta_slow=2.0, mscale=0.7, mscale_all_dim=0.4, truncate=False), (60,)),
-            ("yarn-factor", rope(**yarn, attention_factor=0.9, max_position_embeddings=32), (60,)),
+            ("yarn-factor", rope(**yarn, attention_factor=0.9, max_position_embeddings=2048), (60,)),
         ]
         for name, change, lengths in variants:
             attempt(name, with_variant, llama, name, change, lengths, 1)
@@ -187,8 +187,8 @@ def main(root):
     gemma2 = attempt("gemma2", build, root, "gemma2", Gemma2Config(**{
         **small, "num_hidden_layers": 3, "head_dim": 24, "query_pre_attn_scalar": 20, "sliding_window": 16, "tie_word_embeddings": True}), 10)
     attempt("granite", build, root, "granite", GraniteConfig(**{
-        **small, "num_attention_heads": 5, "num_key_value_heads": 5, "embedding_multiplier": 6.0, "attention_multiplier": 0.2,
-        "residual_multiplier": 0.3, "logits_scaling": 0.5, "tie_word_embeddings": True}), 11)
+        **small, "num_attention_heads": 5, "num_key_value_heads": 5, "embedding_multiplier": 3.0, "attention_multiplier": 0.2,
+        "residual_multiplier": 0.6, "logits_scaling": 2.0, "tie_word_embeddings": True}), 11)
 
     def phi3_old(config):
         config = dict(config)

@@ -97,7 +97,7 @@ internal sealed class SafetensorsHeader
             else
             {
                 // An unknown field is ignored, as the reference does, but must be text.
-                json.GetString();
+                ReadText(ref json);
                 json.SkipValue();
             }
         }

@@ -4,10 +4,10 @@ namespace Hydragen.Models.Tests;
 internal static class Tolerance
 {
     /// <summary>
-    /// Largest difference of a logit from FP32 transformers on the same weights. Both sum in FP32; logits are below 20 in
-    /// magnitude, some hundred roundings of 6e-8 relative each stay below 1e-3.
+    /// Largest difference of a logit from FP32 transformers on the same weights. Both round to FP32 (6e-8 relative) some hundred
+    /// times on logits of magnitude up to 20; 2e-5 was seen for golden models, 7e-5 for the widest random ones.
     /// </summary>
-    public const float GoldenLogit = 2e-3f;
+    public const float GoldenLogit = 2e-4f;
 
     public static void AssertClose(float[] expected, float[] actual, float bound)
     {
