@@ -27,7 +27,7 @@ internal static class HarmlessKeys
         "attn_implementation", "_attn_implementation", "_attn_implementation_internal", "_attn_implementation_autoset",
         "_experts_implementation", "experts_implementation", "_flash_attn_2_enabled", "flash_attn", "use_flash_attn",
         "_output_attentions", "base_model_tp_plan", "base_model_pp_plan", "is_llama_config", "transformers.js_config",
-        "unsloth_fixed", "unsloth_version", "max_sequence_length", "model_max_length", "generation_config",
+        "unsloth_fixed", "unsloth_version", "max_sequence_length", "model_max_length", "seq_length", "generation_config",
     }.ToFrozenSet(StringComparer.Ordinal);
 
     /// <summary>Keys that change nothing when null or at one of the given values.</summary>

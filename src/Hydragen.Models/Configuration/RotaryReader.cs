@@ -26,20 +26,20 @@ internal static class RotaryReader
                 throw config.Error("partial_rotary_factor", $"rotates {rotaryDim} of {headDim} elements of a head; an even number from 2 to {headDim} is needed");
         }
         var parameters = new RotaryParameters { Theta = theta, RotaryDim = rotaryDim, OriginalMaxPositions = maxPositions };
-        int? original = architecture.HasPartialRotary ? config.Integer("original_max_position_embeddings", 1, 1 << 30) : null;
+        int? outerOriginal = config.Integer("original_max_position_embeddings", 1, 1 << 30);
         if (fields is null) return parameters;
 
         string type = fields.Text("rope_type") ?? fields.Text("type") ?? "default";
         if (fields.Text("type") is string oldType && oldType != type) throw fields.Error("type", $"is '{oldType}', but rope_type is '{type}'");
         fields.Ignore("finetuned");
-        if (fields.Integer("original_max_position_embeddings", 1, 1 << 30) is int inner) original = inner;
+        int? original = fields.Integer("original_max_position_embeddings", 1, 1 << 30);
         parameters = type switch
         {
             "default" => parameters,
             "linear" => parameters with { Scaling = RotaryScaling.Linear, Factor = ReadFactor(fields) },
             "dynamic" => ReadDynamic(fields, parameters, original),
-            "llama3" => ReadLlama3(fields, parameters, original),
-            "yarn" => ReadYarn(fields, parameters, original, maxPositions),
+            "llama3" => ReadLlama3(fields, parameters, Agree(fields, original, outerOriginal)),
+            "yarn" => ReadYarn(fields, parameters, Agree(fields, original, outerOriginal), maxPositions),
             _ => throw fields.Error("rope_type", $"is '{type}', which is not supported; supported are default, linear, dynamic, llama3 and yarn"),
         };
         foreach (string name in fields.UnreadNames())
@@ -74,6 +74,10 @@ internal static class RotaryReader
         }
         return parameters with { Scaling = RotaryScaling.Dynamic, Factor = ReadFactor(fields) };
     }
+
+    private static int? Agree(JsonFields fields, int? original, int? outer) => original is null || outer is null || original == outer
+        ? original ?? outer
+        : throw fields.Error("original_max_position_embeddings", $"is {original}, but {outer} at the top");
 
     private static RotaryParameters ReadLlama3(JsonFields fields, RotaryParameters parameters, int? original)
     {

@@ -64,11 +64,24 @@ internal ref struct JsonTokenStream
         }
     }
 
-    /// <summary>Moves to the next token and checks its kind.</summary>
-    public void Read(JsonTokenType expected, string what)
+    /// <summary>Moves to the next token and checks its kind; the message names the field and its owner, if it has one.</summary>
+    public void Read(JsonTokenType expected, string field, string? owner = null)
     {
         Read();
-        if (TokenType != expected) throw Error($"{what} must be {Describe(expected)}, but is {Describe(TokenType)}");
+        if (TokenType != expected) throw Error($"{Name(field, owner)} must be {Describe(expected)}, but is {Describe(TokenType)}");
+    }
+
+    /// <summary>Whether the current string or property name is this ASCII text.</summary>
+    public readonly bool IsText(ReadOnlySpan<byte> text)
+    {
+        try
+        {
+            return _reader.ValueTextEquals(text);
+        }
+        catch (InvalidOperationException e)
+        {
+            throw NotUnicode(e);
+        }
     }
 
     /// <summary>Skips the value of the property name that was just read.</summary>
@@ -89,15 +102,15 @@ internal ref struct JsonTokenStream
         }
         catch (InvalidOperationException e)
         {
-            throw new ModelFormatException(_path, $"the text at header byte {Position} is not valid Unicode", e);
+            throw NotUnicode(e);
         }
     }
 
     /// <summary>The current token as a non-negative integer written without fraction, exponent or sign.</summary>
-    public readonly long GetCount(string what)
+    public readonly long GetCount(string field, string owner)
     {
         if (TokenType == JsonTokenType.Number && _reader.ValueSpan[0] != (byte)'-' && _reader.TryGetInt64(out long value)) return value;
-        throw Error($"{what} must be an integer from 0 to {long.MaxValue}, but is {DescribeValue()}");
+        throw Error($"{Name(field, owner)} must be an integer from 0 to {long.MaxValue}, but is {DescribeValue()}");
     }
 
     /// <summary>Checks that only white space follows the root value.</summary>
@@ -117,6 +130,13 @@ internal ref struct JsonTokenStream
 
     /// <summary>An exception that names the file and the current offset.</summary>
     public readonly ModelFormatException Error(string problem) => new(_path, $"{problem} (header byte {Position})");
+
+    /// <summary>Cuts a text from a file to a length that a message can carry.</summary>
+    public static string Shorten(string text) => text.Length <= 100 ? text : string.Concat(text.AsSpan(0, 100), "…");
+
+    private readonly ModelFormatException NotUnicode(Exception e) => new(_path, $"the text at header byte {Position} is not valid Unicode", e);
+
+    private static string Name(string field, string? owner) => owner is null ? field : $"{field} of '{Shorten(owner)}'";
 
     private static string Describe(JsonTokenType type) => type switch
     {

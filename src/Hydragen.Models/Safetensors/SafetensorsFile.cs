@@ -16,8 +16,8 @@ public sealed class SafetensorsFile : IDisposable
     /// <summary>The most tensors of one file, and the most metadata entries.</summary>
     public const int MaxEntries = 65_536;
 
-    /// <summary>The most bytes of all names, metadata keys and metadata values together, as UTF-16.</summary>
-    public const int MaxTextBytes = 16 << 20;
+    /// <summary>The most bytes of all names, metadata and shapes together, in memory.</summary>
+    public const int MaxDescriptionBytes = 16 << 20;
 
     /// <summary>The most dimensions of one tensor.</summary>
     public const int MaxRank = 64;

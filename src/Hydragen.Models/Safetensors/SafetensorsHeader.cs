@@ -16,7 +16,7 @@ internal sealed class SafetensorsHeader
     private readonly Dictionary<string, string> _metadata = new(StringComparer.Ordinal);
     private readonly long[] _dimensions = new long[SafetensorsFile.MaxRank];
     private readonly long[] _offsets = new long[2];
-    private long _textBytes;
+    private long _descriptionBytes;
     private bool _hasMetadata;
 
     public SafetensorsHeader(string path, SafeFileHandle handle, long headerLength, long fileLength)
@@ -56,7 +56,7 @@ internal sealed class SafetensorsHeader
             if (json.TokenType == JsonTokenType.EndObject) return;
             if (_metadata.Count == SafetensorsFile.MaxEntries) throw json.Error($"there are more than {SafetensorsFile.MaxEntries} metadata entries");
             string key = ReadText(ref json);
-            json.Read(JsonTokenType.String, $"metadata entry '{Shorten(key)}'");
+            json.Read(JsonTokenType.String, "metadata entry", key);
             if (!_metadata.TryAdd(key, ReadText(ref json))) throw json.Error($"metadata entry '{Shorten(key)}' appears twice");
         }
     }
@@ -67,33 +67,38 @@ internal sealed class SafetensorsHeader
         int rank = -1;
         (long Begin, long End)? range = null;
         if (_tensors.Count == SafetensorsFile.MaxEntries) throw json.Error($"there are more than {SafetensorsFile.MaxEntries} tensors");
-        json.Read(JsonTokenType.StartObject, $"the entry of tensor '{Shorten(name)}'");
+        json.Read(JsonTokenType.StartObject, "the entry", name);
         while (true)
         {
             json.Read();
             if (json.TokenType == JsonTokenType.EndObject) break;
-            switch (json.GetString())
+            if (json.IsText("dtype"u8) && dtype is null)
             {
-                case "dtype" when dtype is null:
-                    json.Read(JsonTokenType.String, $"dtype of tensor '{Shorten(name)}'");
-                    string dtypeName = json.GetString();
-                    if (!SafetensorsDtypes.TryParse(dtypeName, out SafetensorsDtype parsed))
-                        throw json.Error($"tensor '{Shorten(name)}' has the unknown dtype '{Shorten(dtypeName)}'");
-                    dtype = parsed;
-                    break;
-                case "shape" when rank < 0:
-                    rank = ReadCounts(ref json, "shape", name, _dimensions);
-                    break;
-                case "data_offsets" when range is null:
-                    int count = ReadCounts(ref json, "data_offsets", name, _offsets);
-                    if (count != 2) throw json.Error($"data_offsets of tensor '{Shorten(name)}' has {count} numbers; 2 are needed");
-                    range = (_offsets[0], _offsets[1]);
-                    break;
-                case "dtype" or "shape" or "data_offsets":
-                    throw json.Error($"the entry of tensor '{Shorten(name)}' has a field twice");
-                default:
-                    json.SkipValue();
-                    break;
+                json.Read(JsonTokenType.String, "dtype", name);
+                string dtypeName = json.GetString();
+                if (!SafetensorsDtypes.TryParse(dtypeName, out SafetensorsDtype parsed))
+                    throw json.Error($"tensor '{Shorten(name)}' has the unknown dtype '{Shorten(dtypeName)}'");
+                dtype = parsed;
+            }
+            else if (json.IsText("shape"u8) && rank < 0)
+            {
+                rank = ReadCounts(ref json, "shape", name, _dimensions);
+            }
+            else if (json.IsText("data_offsets"u8) && range is null)
+            {
+                int count = ReadCounts(ref json, "data_offsets", name, _offsets);
+                if (count != 2) throw json.Error($"data_offsets of '{Shorten(name)}' has {count} numbers; 2 are needed");
+                range = (_offsets[0], _offsets[1]);
+            }
+            else if (json.IsText("dtype"u8) || json.IsText("shape"u8) || json.IsText("data_offsets"u8))
+            {
+                throw json.Error($"the entry of '{Shorten(name)}' has a field twice");
+            }
+            else
+            {
+                // An unknown field is ignored, as the reference does, but must be text.
+                ReadText(ref json);
+                json.SkipValue();
             }
         }
         if (dtype is null || rank < 0 || range is null)
@@ -126,19 +131,20 @@ internal sealed class SafetensorsHeader
         }
         // Whether the range lies inside the file follows from the tiling, which is checked before anybody reads.
         if (range.Begin > long.MaxValue - _dataOffset) throw json.Error($"tensor '{Shorten(name)}' starts at byte {range.Begin}, beyond any file");
+        Count(ref json, sizeof(long) * shape.Length);
         var tensor = new SafetensorsTensor(name, dtype, shape.ToArray(), _dataOffset + range.Begin, range.End - range.Begin);
         if (!_tensors.TryAdd(name, tensor)) throw json.Error($"tensor '{Shorten(name)}' appears twice");
     }
 
     private static int ReadCounts(ref JsonTokenStream json, string field, string name, long[] counts)
     {
-        json.Read(JsonTokenType.StartArray, $"{field} of tensor '{Shorten(name)}'");
+        json.Read(JsonTokenType.StartArray, field, name);
         for (int count = 0; ; count++)
         {
             json.Read();
             if (json.TokenType == JsonTokenType.EndArray) return count;
-            if (count == counts.Length) throw json.Error($"{field} of tensor '{Shorten(name)}' has more than {counts.Length} numbers");
-            counts[count] = json.GetCount($"{field} of tensor '{Shorten(name)}'");
+            if (count == counts.Length) throw json.Error($"{field} of '{Shorten(name)}' has more than {counts.Length} numbers");
+            counts[count] = json.GetCount(field, name);
         }
     }
 
@@ -170,11 +176,16 @@ internal sealed class SafetensorsHeader
     private string ReadText(ref JsonTokenStream json)
     {
         string text = json.GetString();
-        _textBytes += 2L * text.Length;
-        if (_textBytes > SafetensorsFile.MaxTextBytes)
-            throw json.Error($"names and metadata take more than {SafetensorsFile.MaxTextBytes} bytes");
+        Count(ref json, 2L * text.Length);
         return text;
     }
 
-    private static string Shorten(string text) => text.Length <= 100 ? text : string.Concat(text.AsSpan(0, 100), "…");
+    private void Count(ref JsonTokenStream json, long numBytes)
+    {
+        _descriptionBytes += numBytes;
+        if (_descriptionBytes > SafetensorsFile.MaxDescriptionBytes)
+            throw json.Error($"names, metadata and shapes take more than {SafetensorsFile.MaxDescriptionBytes} bytes");
+    }
+
+    private static string Shorten(string text) => JsonTokenStream.Shorten(text);
 }

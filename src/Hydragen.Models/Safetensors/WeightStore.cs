@@ -95,8 +95,7 @@ public sealed class WeightStore : IDisposable
         JsonFields map = JsonFields.ReadFile(Path, MaxIndexBytes).Object("weight_map")
             ?? throw new ModelFormatException(Path, "'weight_map' is missing");
         var shardOfTensor = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (JsonProperty entry in map.Value.EnumerateObject())
-            shardOfTensor.Add(entry.Name, map.Text(entry.Name) ?? throw map.Error(entry.Name, "must name a file"));
+        foreach (JsonProperty entry in map.Value.EnumerateObject()) shardOfTensor.Add(entry.Name, map.TextOf(entry.Name, entry.Value));
         if (shardOfTensor.Count == 0) throw new ModelFormatException(Path, "'weight_map' is empty");
         return shardOfTensor;
     }
