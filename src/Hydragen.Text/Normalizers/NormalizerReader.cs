@@ -1,4 +1,5 @@
 using Hydragen.Text.Json;
+using Hydragen.Text.PreTokenizers;
 
 namespace Hydragen.Text.Normalizers;
 
@@ -21,7 +22,7 @@ internal static class NormalizerReader
             "NFKC" => new UnicodeNormalizer(composes: true, isCompatible: true),
             "NFKD" => new UnicodeNormalizer(composes: false, isCompatible: true),
             "Prepend" => new PrependNormalizer(ReadContent(field.Required("prepend"))),
-            "Replace" => new ReplaceNormalizer(ReadPattern(field.Required("pattern")), ReadContent(field.Required("content"))),
+            "Replace" => new ReplaceNormalizer(SplitPatternReader.Read(field.Required("pattern")), ReadContent(field.Required("content"))),
             "Strip" => new StripNormalizer(field.RequiredBoolean("strip_left"), field.RequiredBoolean("strip_right")),
             "Lowercase" => new LowercaseNormalizer(),
             "ByteLevel" => new ByteLevelNormalizer(),
@@ -35,13 +36,5 @@ internal static class NormalizerReader
         return content.Length <= MaximumContentLength
             ? content
             : throw field.Error($"the text has {content.Length} characters, at most {MaximumContentLength} are supported");
-    }
-
-    private static string ReadPattern(JsonField field)
-    {
-        if (!field.TryGet("String", out JsonField literal))
-            throw field.Error("only a fixed text ({\"String\": ...}) can be replaced in a normalizer");
-        string text = literal.AsString();
-        return text.Length > 0 ? text : throw literal.Unexpected("a text that is not empty");
     }
 }
