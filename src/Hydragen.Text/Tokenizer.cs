@@ -13,7 +13,7 @@ public sealed class Tokenizer
     private const string FileName = "tokenizer.json";
 
     // Largest file accepted; the largest known real ones have some 35 MB.
-    private const long MaximumFileBytes = 256L << 20;
+    private const long MaximumFileBytes = 128L << 20;
 
     private readonly Encoder _encoder;
     private readonly SpecialTokenTemplate _template;
@@ -43,6 +43,8 @@ public sealed class Tokenizer
         ArgumentException.ThrowIfNullOrEmpty(path);
         string file = Directory.Exists(path) ? Path.Combine(path, FileName) : path;
         using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+        if (!stream.CanSeek)
+            throw new IOException($"{file} is not a regular file.");
         if (stream.Length > MaximumFileBytes)
             throw new TokenizerFormatException(file, "$", $"the file has {stream.Length} bytes, at most {MaximumFileBytes} are supported");
         byte[] json = new byte[stream.Length];

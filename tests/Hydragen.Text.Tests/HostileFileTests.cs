@@ -55,6 +55,7 @@ public sealed class HostileFileTests
     [InlineData("normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}", "$.normalizer.type")]
     [InlineData("normalizer", "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"x\"}", "$.normalizer.pattern.String")]
     [InlineData("normalizer", "{}", "$.normalizer")]
+    [InlineData("normalizer", "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}]}", "$.normalizer")]
     [InlineData("pre_tokenizer", "{\"type\":\"UnicodeScripts\"}", "$.pre_tokenizer.type")]
     [InlineData("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+$\"},\"behavior\":\"Isolated\"}", "$.pre_tokenizer.pattern.Regex")]
     [InlineData("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}", "$.pre_tokenizer.pattern.Regex")]
@@ -139,6 +140,22 @@ public sealed class HostileFileTests
         string json = $$"""{"{{section}}":{{nested}}}""";
 
         Assert.Throws<TokenizerFormatException>(() => TestFiles.Parse(json));
+    }
+
+    [Fact]
+    public void Hundreds_of_thousands_of_tokens_and_merges_load()
+    {
+        // All words of up to four letters, each merged from its beginning and its last letter.
+        List<string> tokens = [.. "abcdefghijklmnopqrst".Select(c => c.ToString())];
+        for (int first = 0; tokens[first].Length < 4; first++)
+            tokens.AddRange(tokens.Take(20).Select(letter => tokens[first] + letter).ToArray());
+        string vocabulary = string.Join(',', tokens.Select((token, id) => $"\"{token}\":{id}"));
+        string merges = string.Join(',', tokens.Skip(20).Select(token => $"[\"{token[..^1]}\",\"{token[^1]}\"]"));
+
+        Tokenizer tokenizer = TestFiles.Parse($"{{\"model\":{{\"type\":\"BPE\",\"vocab\":{{{vocabulary}}},\"merges\":[{merges}]}}}}");
+
+        Assert.Equal(168_420, tokenizer.VocabularySize);
+        Assert.Equal(["qr", "st", "aa", "aab"], tokenizer.Encode("qrstaaaab").Select(id => tokenizer.IdToToken(id)!));
     }
 
     [Fact]

@@ -6,17 +6,26 @@ namespace Hydragen.Text.Normalizers;
 /// <summary>Reads the section <c>normalizer</c>.</summary>
 internal static class NormalizerReader
 {
-    // Bounds what one step can make of one character, so that a file cannot blow a short prompt up to gigabytes.
-    private const int MaximumContentLength = 64;
+    // What all steps together may make of one character, so that a file cannot blow a prompt up to gigabytes.
+    private const int MaximumGrowth = 4096;
+    private const int MaximumContentLength = 256;
 
     private const string Supported = "Sequence, NFC, NFD, NFKC, NFKD, Prepend, Replace, Strip, Lowercase, ByteLevel";
 
     public static Normalizer Read(JsonField field)
     {
+        Normalizer normalizer = ReadStep(field);
+        return normalizer.Growth <= MaximumGrowth
+            ? normalizer
+            : throw field.Error($"the steps may lengthen a text more than {MaximumGrowth} times, which is not supported");
+    }
+
+    private static Normalizer ReadStep(JsonField field)
+    {
         JsonField type = field.Required("type");
         return type.AsString() switch
         {
-            "Sequence" => new SequenceNormalizer([.. field.Required("normalizers").Items().Select(Read)]),
+            "Sequence" => new SequenceNormalizer([.. field.Required("normalizers").Items().Select(ReadStep)]),
             "NFC" => new UnicodeNormalizer(composes: true, isCompatible: false),
             "NFD" => new UnicodeNormalizer(composes: false, isCompatible: false),
             "NFKC" => new UnicodeNormalizer(composes: true, isCompatible: true),

@@ -6,6 +6,8 @@ namespace Hydragen.Text.Normalizers;
 /// <summary>Replaces the matches of a pattern by a fixed text.</summary>
 internal sealed class ReplaceNormalizer(SplitPattern pattern, string content) : Normalizer
 {
+    public override long Growth => Math.Max(1, content.Length);
+
     public override string Apply(string text)
     {
         SplitPattern search = pattern.Prepare();
