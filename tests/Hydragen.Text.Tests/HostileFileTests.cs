@@ -81,6 +81,24 @@ public sealed class HostileFileTests
     }
 
     [Fact]
+    public void Messages_stay_short_and_on_one_line_whatever_the_file_says()
+    {
+        string name = TestFiles.Quote("x\n\u2028\u0085" + string.Concat(Enumerable.Repeat("😀", 5000)));
+
+        foreach ((string field, string value) in ((string, string)[])
+        [
+            ("model.vocab", $"{{{name}:-1}}"), ("model.type", name), ("model.merges", $"[{name}]"), ("model.merges", $"[[\"a\",{name}]]"),
+            ("post_processor.single", $"[{{\"SpecialToken\":{{\"id\":{name},\"type_id\":0}}}}]"), ("normalizer", $"{{\"type\":{name}}}"),
+            ("pre_tokenizer", $"{{\"type\":\"Split\",\"pattern\":{{\"Regex\":{name}}},\"behavior\":\"Isolated\"}}"), ("model", $"{{{name}:1,{name}:1}}"),
+        ])
+        {
+            string message = Assert.Throws<TokenizerFormatException>(() => TestFiles.Parse(With(field, value))).Message;
+            Assert.DoesNotContain(message, char.IsControl);
+            Assert.InRange(message.Length, 20, 400);
+        }
+    }
+
+    [Fact]
     public void A_valid_file_cut_at_any_byte_is_refused()
     {
         byte[] bytes = Encoding.UTF8.GetBytes(Valid);
@@ -200,6 +218,27 @@ public sealed class HostileFileTests
 
         Assert.Equal([0], tokenizer.Encode("a"));
         Assert.Contains("<u>", Assert.Throws<TokenizerFormatException>(() => tokenizer.Encode("ab")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_file_larger_than_any_tokenizer_is_refused_unread()
+    {
+        string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        try
+        {
+            using (FileStream stream = File.Create(path))
+                stream.SetLength(3L << 30);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+
+            TokenizerFormatException refusal = Assert.Throws<TokenizerFormatException>(() => Tokenizer.Load(path));
+
+            Assert.Contains("3221225472 bytes", refusal.Message, StringComparison.Ordinal);
+            Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
     }
 
     [Fact]

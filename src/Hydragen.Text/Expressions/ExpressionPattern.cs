@@ -5,7 +5,8 @@ namespace Hydragen.Text.Expressions;
 /// <summary>Finds the matches of a regular expression that has no scanner. Immutable.</summary>
 /// <remarks>
 /// Leftmost match, alternatives in order, code point by code point, as in a backtracking engine but without backtracking:
-/// a search takes time linear in what it reads (the method of Thompson and Pike).
+/// a search takes time linear in what it reads (the method of Thompson and Pike). An expression that must read far ahead
+/// to settle each short match, such as <c>a+b|a</c>, still reads far ahead for each.
 /// </remarks>
 internal sealed class ExpressionPattern : SplitPattern
 {
