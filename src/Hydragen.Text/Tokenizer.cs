@@ -5,7 +5,8 @@ namespace Hydragen.Text;
 /// <summary>Turns text into token ids and back, as a model's tokenizer.json (Hugging Face format) says.</summary>
 /// <remarks>
 /// Byte-pair encoding, byte-level or SentencePiece-style, with the ids that the format's reference implementation gives.
-/// Encoding takes O(n log n) for n characters, whatever they are. Immutable after loading; safe for concurrent use.
+/// Encoding takes O(n log n) for n characters, whatever they are; only a file with an unusual split expression can ask for
+/// more. Immutable after loading; safe for concurrent use.
 /// The sections <c>truncation</c> and <c>padding</c> of the file are ignored: texts are encoded whole and unpadded.
 /// </remarks>
 public sealed class Tokenizer
@@ -13,7 +14,7 @@ public sealed class Tokenizer
     private const string FileName = "tokenizer.json";
 
     // Largest file accepted; the largest known real ones have some 35 MB.
-    private const long MaximumFileBytes = 256L << 20;
+    private const long MaximumFileBytes = 128L << 20;
 
     private readonly Encoder _encoder;
     private readonly SpecialTokenTemplate _template;
@@ -43,6 +44,8 @@ public sealed class Tokenizer
         ArgumentException.ThrowIfNullOrEmpty(path);
         string file = Directory.Exists(path) ? Path.Combine(path, FileName) : path;
         using FileStream stream = new(file, FileMode.Open, FileAccess.Read, FileShare.Read, bufferSize: 0);
+        if (!stream.CanSeek)
+            throw new IOException($"{file} is not a regular file.");
         if (stream.Length > MaximumFileBytes)
             throw new TokenizerFormatException(file, "$", $"the file has {stream.Length} bytes, at most {MaximumFileBytes} are supported");
         byte[] json = new byte[stream.Length];
@@ -86,6 +89,7 @@ public sealed class Tokenizer
     /// Whether control tokens written out in the text become their ids. Pass false for text that is not trusted: its
     /// characters are then encoded like any others.
     /// </param>
+    /// <exception cref="TokenizerFormatException">The text needs the unknown token, which the vocabulary lacks.</exception>
     public int[] Encode(ReadOnlySpan<char> text, bool addSpecialTokens = true, bool parseSpecialTokens = true)
     {
         List<int> ids = new(text.Length / 3 + 4);
@@ -98,6 +102,7 @@ public sealed class Tokenizer
     /// <param name="output">Where the ids go.</param>
     /// <param name="addSpecialTokens">Whether to surround the ids with the control tokens of the file's post-processor.</param>
     /// <param name="parseSpecialTokens">Whether control tokens written out in the text become their ids.</param>
+    /// <exception cref="TokenizerFormatException">The text needs the unknown token, which the vocabulary lacks.</exception>
     public void Encode(ReadOnlySpan<char> text, List<int> output, bool addSpecialTokens = true, bool parseSpecialTokens = true)
     {
         ArgumentNullException.ThrowIfNull(output);

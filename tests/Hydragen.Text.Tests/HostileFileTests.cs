@@ -55,6 +55,7 @@ public sealed class HostileFileTests
     [InlineData("normalizer", "{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"AAAA\"}", "$.normalizer.type")]
     [InlineData("normalizer", "{\"type\":\"Replace\",\"pattern\":{\"String\":\"\"},\"content\":\"x\"}", "$.normalizer.pattern.String")]
     [InlineData("normalizer", "{}", "$.normalizer")]
+    [InlineData("normalizer", "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"},{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"0123456789012345678901234567890123456789012345678901234567890123456789\"}]}", "$.normalizer")]
     [InlineData("pre_tokenizer", "{\"type\":\"UnicodeScripts\"}", "$.pre_tokenizer.type")]
     [InlineData("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a+)+$\"},\"behavior\":\"Isolated\"}", "$.pre_tokenizer.pattern.Regex")]
     [InlineData("pre_tokenizer", "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}", "$.pre_tokenizer.pattern.Regex")]
@@ -77,6 +78,24 @@ public sealed class HostileFileTests
         Assert.Equal(path, refusal.Path);
         Assert.StartsWith($"test: {path}: ", refusal.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', refusal.Message);
+    }
+
+    [Fact]
+    public void Messages_stay_short_and_on_one_line_whatever_the_file_says()
+    {
+        string name = TestFiles.Quote("x\n\u2028\u0085" + string.Concat(Enumerable.Repeat("😀", 5000)));
+
+        foreach ((string field, string value) in ((string, string)[])
+        [
+            ("model.vocab", $"{{{name}:-1}}"), ("model.type", name), ("model.merges", $"[{name}]"), ("model.merges", $"[[\"a\",{name}]]"),
+            ("post_processor.single", $"[{{\"SpecialToken\":{{\"id\":{name},\"type_id\":0}}}}]"), ("normalizer", $"{{\"type\":{name}}}"),
+            ("pre_tokenizer", $"{{\"type\":\"Split\",\"pattern\":{{\"Regex\":{name}}},\"behavior\":\"Isolated\"}}"), ("model", $"{{{name}:1,{name}:1}}"),
+        ])
+        {
+            string message = Assert.Throws<TokenizerFormatException>(() => TestFiles.Parse(With(field, value))).Message;
+            Assert.DoesNotContain(message, char.IsControl);
+            Assert.InRange(message.Length, 20, 400);
+        }
     }
 
     [Fact]
@@ -142,6 +161,22 @@ public sealed class HostileFileTests
     }
 
     [Fact]
+    public void Hundreds_of_thousands_of_tokens_and_merges_load()
+    {
+        // All words of up to four letters, each merged from its beginning and its last letter.
+        List<string> tokens = [.. "abcdefghijklmnopqrst".Select(c => c.ToString())];
+        for (int first = 0; tokens[first].Length < 4; first++)
+            tokens.AddRange(tokens.Take(20).Select(letter => tokens[first] + letter).ToArray());
+        string vocabulary = string.Join(',', tokens.Select((token, id) => $"\"{token}\":{id}"));
+        string merges = string.Join(',', tokens.Skip(20).Select(token => $"[\"{token[..^1]}\",\"{token[^1]}\"]"));
+
+        Tokenizer tokenizer = TestFiles.Parse($"{{\"model\":{{\"type\":\"BPE\",\"vocab\":{{{vocabulary}}},\"merges\":[{merges}]}}}}");
+
+        Assert.Equal(168_420, tokenizer.VocabularySize);
+        Assert.Equal(["qr", "st", "aa", "aab"], tokenizer.Encode("qrstaaaab").Select(id => tokenizer.IdToToken(id)!));
+    }
+
+    [Fact]
     public void One_huge_id_costs_no_memory()
     {
         string json = """{"model":{"type":"BPE","vocab":{"a":0,"b":16777216},"merges":[]}}""";
@@ -183,6 +218,27 @@ public sealed class HostileFileTests
 
         Assert.Equal([0], tokenizer.Encode("a"));
         Assert.Contains("<u>", Assert.Throws<TokenizerFormatException>(() => tokenizer.Encode("ab")).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_file_larger_than_any_tokenizer_is_refused_unread()
+    {
+        string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        try
+        {
+            using (FileStream stream = File.Create(path))
+                stream.SetLength(3L << 30);
+            long before = GC.GetAllocatedBytesForCurrentThread();
+
+            TokenizerFormatException refusal = Assert.Throws<TokenizerFormatException>(() => Tokenizer.Load(path));
+
+            Assert.Contains("3221225472 bytes", refusal.Message, StringComparison.Ordinal);
+            Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1 << 20);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
     }
 
     [Fact]

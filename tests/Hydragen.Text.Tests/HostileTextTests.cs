@@ -14,9 +14,11 @@ public sealed class HostileTextTests
     public void A_megabyte_of_anything_is_encoded(string name)
     {
         Tokenizer tokenizer = Golden.Load(name);
-        foreach (string unit in (string[])["a", " ", "\n", " \n", "😀", "\u0301\u0323", "'", "1", "漢", "A", "▁", "\u1100\u1161\u11A8", "\uD800", "<s>", "ªA"])
+        foreach (string unit in (string[])["a", " ", "😀", "\u0301\u0323", "\n", " \n", "'", "1", "漢", "A", "▁", "\u1100\u1161\u11A8", "\uD800", "<s>", "ªA"])
         {
-            int count = Length / Encoding.UTF8.GetByteCount(unit);
+            // The first four have the full length; a quarter is enough to make anything quadratic hang.
+            int length = unit is "a" or " " or "😀" or "\u0301\u0323" ? Length : Length / 4;
+            int count = length / Encoding.UTF8.GetByteCount(unit);
             int[] ids = tokenizer.Encode(new StringBuilder("x").Insert(1, unit, count).ToString(), addSpecialTokens: false);
             Assert.NotEmpty(ids);
         }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
+using Hydragen.Text.Expressions;
 using Hydragen.Text.PreTokenizers;
 
 namespace Hydragen.Text.Tests;
@@ -76,9 +77,14 @@ public sealed class SplitTests
     [InlineData(@"\w+")]
     [InlineData(@"^a")]
     [InlineData(@"a$")]
-    [InlineData(@"a(?=b)")]
+    [InlineData(@"a(?=bc)")]
+    [InlineData(@"(?>a)")]
     [InlineData(@"(?<!a)b")]
-    [InlineData(@"(?i:a)")]
+    [InlineData(@"(?i:é)")]
+    [InlineData(@"(?i:ss)")]
+    [InlineData(@"(?i:\p{Lu})")]
+    [InlineData(@"(a?)*")]
+    [InlineData(@"((a{1000}){1000}){1000}")]
     [InlineData(@"a++")]
     [InlineData(@"a{2}?")]
     [InlineData(@"a{3,2}")]
@@ -111,10 +117,41 @@ public sealed class SplitTests
         Assert.Throws<FormatException>(() => new ExpressionPattern(new string('a', 1 << 20)));
     }
 
-    [Fact]
-    public void Other_expressions_see_code_points()
+    [Theory]
+    [InlineData(@"\p{Lo}|[^\p{L}\p{N}]|\p{N}.", "𠀀漢😀 𝟛x", "𠀀|漢|😀| |𝟛x")]
+    [InlineData(@"a|ab", "abab", "a|a")]
+    [InlineData(@"ab|a", "abaab", "ab|a|ab")]
+    [InlineData(@"(?:ab|a)+?b?", "ababb", "ab|abb")]
+    [InlineData(@"a{2,3}", "aaaaaaa", "aaa|aaa")]
+    [InlineData(@"a{2,3}?", "aaaaaaa", "aa|aa|aa")]
+    [InlineData(@"a{2}", "aaaaa", "aa|aa")]
+    [InlineData(@"x*y|x", "xxxyxx", "xxxy|x|x")]
+    [InlineData(@"(a+)+b", "aaaaabaaaa", "aaaaab")]
+    [InlineData(@"(?i:'s|'re)", "'S'ſ'Re'r", "'S|'ſ|'Re")]
+    [InlineData(@"\s+(?!\S)|\s+", "a  b c ", " | | | ")]
+    [InlineData(@"a(?=[bc])", "abacadа", "a|a")]
+    [InlineData(@"[^\S\r\n]+|[\u4e00-龥]", " \t\n漢字 ", " \t|漢|字| ")]
+    [InlineData(@"[-+]?\d+", "-12 +3-4", "-12|+3|-4")]
+    public void Other_expressions_match_as_a_backtracking_engine_would(string pattern, string text, string expected)
     {
-        Assert.Equal(["𠀀", "漢", "😀", " ", "𝟛x"], Matches(@"\p{Lo}|[^\p{L}\p{N}]|\p{N}.", "𠀀漢😀 𝟛x"));
+        Assert.Equal(expected, string.Join('|', Matches(pattern, text)));
+    }
+
+    [Theory]
+    [MemberData(nameof(Patterns))]
+    public void The_general_matcher_and_the_scanners_agree(string pattern)
+    {
+        if (pattern == Cl100kScanner.Gpt4Pattern)
+            pattern = Cl100kScanner.Llama3Pattern;
+        Random random = new(23);
+        for (int round = 0; round < 2000; round++)
+        {
+            StringBuilder text = new();
+            for (int i = random.Next(1, 20); i > 0; i--)
+                text.Append(random.Next(5) > 0 ? Parts[random.Next(Parts.Length)] : new Rune(random.Next(0x10000, 0x20000)).ToString());
+            string input = text.ToString();
+            Assert.Equal(Matches(pattern, input), Split(pattern, SplitBehavior.Removed, isInverted: true, input));
+        }
     }
 
     private static List<string> Matches(string expression, string text)

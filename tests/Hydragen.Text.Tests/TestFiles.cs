@@ -38,7 +38,7 @@ internal static class TestFiles
         }
     }
 
-    public static Tokenizer Parse(string json) => Tokenizer.Parse(Encoding.UTF8.GetBytes(json).AsSpan(), "test");
+    public static Tokenizer Parse(string json) => Tokenizer.Parse(Encoding.UTF8.GetBytes(json), "test");
 
     public static string Quote(string text) => $"\"{JsonEncodedText.Encode(text)}\"";
 

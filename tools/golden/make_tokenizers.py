@@ -3,7 +3,7 @@
 
     python3 make_tokenizers.py OUTPUT_DIRECTORY [--bulk NUM_TEXTS]
 
-Needs the package `tokenizers` (0.23). Writes OUTPUT_DIRECTORY/texts.json and, for each configuration,
+The repository's tests/golden/tokenizers is its output. Needs the package `tokenizers` (0.23). Writes OUTPUT_DIRECTORY/texts.json and, for each configuration,
 OUTPUT_DIRECTORY/NAME/tokenizer.json and OUTPUT_DIRECTORY/NAME/cases.json:
 
     before, after   control tokens that the post-processor adds around a text

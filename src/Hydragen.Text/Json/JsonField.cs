@@ -31,8 +31,8 @@ internal readonly struct JsonField
     {
         RequireKind(JsonValueKind.Object, "an object");
         return _element.TryGetProperty(name, out JsonElement value)
-            ? new JsonField(_source, $"{Path}.{name}", value)
-            : throw Error($"the field '{name}' is missing");
+            ? new JsonField(_source, $"{Path}.{Shorten(name)}", value)
+            : throw Error($"the field '{Shorten(name)}' is missing");
     }
 
     /// <summary>The member <paramref name="name"/>, or nothing when it is absent or null.</summary>
@@ -138,8 +138,19 @@ internal readonly struct JsonField
     /// <summary>The beginning of a text from the file, fit for one line of a message.</summary>
     public static string Shorten(string text, int maximumLength = 40)
     {
-        string cut = text.Length <= maximumLength ? text : string.Concat(text.AsSpan(0, maximumLength), "…");
-        return cut.AsSpan().IndexOfAnyInRange('\0', '\x1F') < 0 ? cut : JsonEncodedText.Encode(cut).ToString();
+        int length = Math.Min(text.Length, maximumLength);
+        if (length < text.Length && length > 0 && char.IsHighSurrogate(text[length - 1]))
+            length--;
+        StringBuilder cut = new(length + 1);
+        foreach (char c in text.AsSpan(0, length))
+        {
+            if (char.IsControl(c) || c is '\u2028' or '\u2029')
+                cut.Append(CultureInfo.InvariantCulture, $"\\u{(int)c:X4}");
+            else
+                cut.Append(c);
+        }
+
+        return (length < text.Length ? cut.Append('…') : cut).ToString();
     }
 
     public void RequireKind(JsonValueKind kind, string expected)

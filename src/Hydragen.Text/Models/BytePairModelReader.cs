@@ -64,7 +64,7 @@ internal static class BytePairModelReader
     private static MergeTable ReadMerges(JsonField field, Dictionary<string, int> vocabulary, string continuingPrefix)
     {
         field.RequireKind(JsonValueKind.Array, "an array of merges");
-        MergeTable merges = new(field.Element.GetArrayLength());
+        MergeTable merges = new();
         Dictionary<string, int>.AlternateLookup<ReadOnlySpan<char>> lookup = vocabulary.GetAlternateLookup<ReadOnlySpan<char>>();
         char[] buffer = new char[256];
         JsonValueKind form = JsonValueKind.Undefined;

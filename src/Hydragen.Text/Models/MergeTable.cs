@@ -14,24 +14,22 @@ internal sealed class MergeTable
 
     private const ulong Empty = ulong.MaxValue;
 
-    private readonly (ulong Pair, int Rank, int Result)[] _slots;
     private readonly ulong _multiplier = (ulong)Random.Shared.NextInt64() << 1 | 1;
-    private readonly int _shift;
+    private (ulong Pair, int Rank, int Result)[] _slots = [];
+    private int _shift;
+    private int _count;
 
-    /// <param name="capacity">Upper bound of the number of pairs.</param>
-    public MergeTable(int capacity)
-    {
-        int size = (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(16, 2L * capacity));
-        _shift = 64 - BitOperations.Log2((uint)size);
-        _slots = new (ulong, int, int)[size];
-        Array.Fill(_slots, (Empty, NoMerge, -1));
-    }
+    public MergeTable() => Resize(1024);
 
     /// <summary>Sets the merge of a pair; of two merges of the same pair the later one counts.</summary>
     public void Set(int left, int right, int rank, int result)
     {
+        if (2 * _count >= _slots.Length)
+            Resize(2 * _slots.Length);
         ulong pair = Pair(left, right);
         int slot = Find(pair);
+        if (_slots[slot].Pair == Empty)
+            _count++;
         _slots[slot] = (pair, rank, result);
     }
 
@@ -47,7 +45,7 @@ internal sealed class MergeTable
     public MergeTable Without(HashSet<int> results)
     {
         bool isAffected = false;
-        MergeTable table = new(_slots.Length / 2);
+        MergeTable table = new();
         foreach ((ulong pair, int rank, int result) in _slots)
         {
             if (pair == Empty)
@@ -59,6 +57,19 @@ internal sealed class MergeTable
         }
 
         return isAffected ? table : this;
+    }
+
+    private void Resize(int size)
+    {
+        (ulong Pair, int Rank, int Result)[] old = _slots;
+        _slots = new (ulong, int, int)[size];
+        _shift = 64 - BitOperations.Log2((uint)size);
+        Array.Fill(_slots, (Empty, NoMerge, -1));
+        foreach ((ulong Pair, int Rank, int Result) slot in old)
+        {
+            if (slot.Pair != Empty)
+                _slots[Find(slot.Pair)] = slot;
+        }
     }
 
     private int Find(ulong pair)

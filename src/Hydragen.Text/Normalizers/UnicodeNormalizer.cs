@@ -21,6 +21,9 @@ internal sealed class UnicodeNormalizer(bool composes, bool isCompatible) : Norm
     // Below U+00A0 there is nothing to normalize; most text needs no table at all.
     private const char FirstActive = '\u00A0';
 
+    // U+0390 and U+FDFA are the characters with the longest decompositions.
+    public override long Growth => isCompatible ? 18 : 4;
+
     public override string Apply(string text)
     {
         if (text.AsSpan().IndexOfAnyInRange(FirstActive, '\uFFFF') < 0)

@@ -27,7 +27,7 @@ internal static class PreTokenizerReader
             "Whitespace" => new SplitPreTokenizer(new WordPattern(), SplitBehavior.Removed, isInverted: true),
             "WhitespaceSplit" => ByClass(Rune.IsWhiteSpace, SplitBehavior.Removed),
             "Punctuation" => ByClass(
-                IsPunctuation, field.TryGet("behavior", out JsonField behavior) ? ReadBehavior(behavior) : SplitBehavior.Isolated),
+                Punctuation.Contains, field.TryGet("behavior", out JsonField behavior) ? ReadBehavior(behavior) : SplitBehavior.Isolated),
             string other => throw type.UnsupportedType("pre-tokenizer", other, Supported),
         };
     }
@@ -55,10 +55,6 @@ internal static class PreTokenizerReader
 
     private static SplitPreTokenizer ByClass(Predicate<Rune> isMember, SplitBehavior behavior) =>
         new(new CharacterClassPattern(isMember), behavior, isInverted: false);
-
-    private static bool IsPunctuation(Rune rune) => rune.IsAscii
-        ? rune.Value > ' ' && rune.Value < 0x7F && !Rune.IsLetterOrDigit(rune)
-        : UnicodeClasses.IsPunctuation(Rune.GetUnicodeCategory(rune));
 
     private static SplitBehavior ReadBehavior(JsonField field) => field.AsString() switch
     {

@@ -1,10 +1,10 @@
 namespace Hydragen.Text.PreTokenizers;
 
-/// <summary>Finds the places at which a text is split. Immutable, unless prepared for one text.</summary>
+/// <summary>Finds the places at which a text is split. Immutable, unless prepared.</summary>
 internal abstract class SplitPattern
 {
-    /// <summary>The pattern to search this text with, from its start to its end; by default the pattern itself.</summary>
-    public virtual SplitPattern PrepareFor(ReadOnlySpan<char> text) => this;
+    /// <summary>The pattern with scratch memory of its own, for one caller at a time; by default the pattern itself.</summary>
+    public virtual SplitPattern Prepare() => this;
 
     /// <summary>The first match that starts at or behind <paramref name="from"/>.</summary>
     /// <param name="text">The whole piece, so that look-ahead sees its end.</param>

@@ -1,8 +1,9 @@
+using Hydragen.Text.Expressions;
 using Hydragen.Text.Json;
 
 namespace Hydragen.Text.PreTokenizers;
 
-/// <summary>Reads a split pattern: a fixed text, or a regular expression that has a scanner or can be matched exactly.</summary>
+/// <summary>Reads a split pattern: a fixed text, or a regular expression that has a scanner or that the general matcher takes.</summary>
 internal static class SplitPatternReader
 {
     public static SplitPattern Read(JsonField field)

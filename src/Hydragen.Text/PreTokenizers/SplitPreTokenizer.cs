@@ -8,11 +8,11 @@ internal sealed class SplitPreTokenizer(SplitPattern pattern, SplitBehavior beha
 {
     public override void Apply(PieceBuffer buffer)
     {
+        SplitPattern search = pattern.Prepare();
         foreach (Piece piece in buffer.Pieces)
         {
             ReadOnlySpan<char> text = buffer.TextOf(piece);
             SplitCollector collector = new(buffer, piece, behavior);
-            SplitPattern search = pattern.PrepareFor(text);
             int end = 0;
             while (end < text.Length && search.TryFind(text, end, out int start, out int length))
             {
