@@ -280,7 +280,12 @@ public sealed class ModelConfigurationTests
     public void Nested_and_oversized_files_are_refused()
     {
         Assert.Throws<ModelFormatException>(() => Load(string.Concat(Enumerable.Repeat("{\"a\":", 100_000))));
-        Assert.Throws<ModelFormatException>(() => Load("{" + new string(' ', 5_000_000) + "}"));
+        Assert.Throws<ModelFormatException>(() => Load("{" + new string(' ', 2_000_000) + "}"));
+        using var hostile = new TemporaryFolder();
+        File.WriteAllText(hostile.File("config.json"), "{\"a\":[" + string.Concat(Enumerable.Repeat("[],", 349_000)) + "0]}");
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Throws<ModelFormatException>(() => ModelConfiguration.Load(hostile.Path));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 64 << 20);
         using var folder = new TemporaryFolder();
         Assert.Throws<FileNotFoundException>(() => ModelConfiguration.Load(folder.Path));
         Assert.Throws<DirectoryNotFoundException>(() => ModelConfiguration.Load(folder.File("none")));

@@ -123,20 +123,6 @@ internal sealed class JsonFields
     public JsonFields? Object(string name) =>
         TryGet(name, out JsonElement value) ? new JsonFields(_path, value, $"{_prefix}{name}.") : null;
 
-    /// <summary>The text of a value; <paramref name="name"/> is for the message.</summary>
-    public string TextOf(string name, JsonElement value)
-    {
-        if (value.ValueKind != JsonValueKind.String) throw Error(name, $"must be text, but is {Describe(value)}");
-        try
-        {
-            return value.GetString()!;
-        }
-        catch (InvalidOperationException e)
-        {
-            throw new ModelFormatException(_path, $"'{_prefix}{name}' is not valid Unicode", e);
-        }
-    }
-
     /// <summary>Names of the fields that nobody read.</summary>
     public IEnumerable<string> UnreadNames()
     {
@@ -161,5 +147,18 @@ internal sealed class JsonFields
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out int id) || id < 0)
             throw Error(name, $"must be a token id or a list of them, but has {Describe(value)}");
         return id;
+    }
+
+    private string TextOf(string name, JsonElement value)
+    {
+        if (value.ValueKind != JsonValueKind.String) throw Error(name, $"must be text, but is {Describe(value)}");
+        try
+        {
+            return value.GetString()!;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new ModelFormatException(_path, $"'{_prefix}{name}' is not valid Unicode", e);
+        }
     }
 }
