@@ -276,6 +276,37 @@ public sealed class ModelConfigurationTests
     [InlineData("{} {}")]
     public void Files_that_are_no_configuration_are_refused(string text) => Assert.Throws<ModelFormatException>(() => Load(text));
 
+    [Theory]
+    [InlineData("llama/config.yarn-options.json")]
+    [InlineData("gemma2/config.json")]
+    public void A_configuration_cut_or_with_a_flipped_bit_loads_or_gives_the_typed_exception(string name)
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.File("config.json");
+        byte[] whole = File.ReadAllBytes(Path.Combine(GoldenModel.Root, name));
+        for (int length = 0; length < whole.Length - 2; length++)
+        {
+            File.WriteAllBytes(path, whole[..length]);
+            Assert.Throws<ModelFormatException>(() => ModelConfiguration.Load(folder.Path));
+        }
+        int numRefused = 0;
+        for (int bit = 0; bit < whole.Length * 8; bit++)
+        {
+            whole[bit / 8] ^= (byte)(1 << (bit % 8));
+            File.WriteAllBytes(path, whole);
+            whole[bit / 8] ^= (byte)(1 << (bit % 8));
+            try
+            {
+                new ScaledRotaryEmbedding(ModelConfiguration.Load(folder.Path).Rotary).GetFactors(1, new float[128], new float[128]);
+            }
+            catch (ModelFormatException)
+            {
+                numRefused++;
+            }
+        }
+        Assert.InRange(numRefused, whole.Length * 4, whole.Length * 8 - 1);
+    }
+
     [Fact]
     public void Nested_and_oversized_files_are_refused()
     {
