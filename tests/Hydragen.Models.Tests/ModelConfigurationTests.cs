@@ -230,6 +230,7 @@ public sealed class ModelConfigurationTests
     [InlineData("rope_interleaved", "true")]
     [InlineData("num_experts", "8")]
     [InlineData("surprise", "null")]
+    [InlineData("\\ud800", "1")]
     public void Impossible_unsupported_and_unknown_values_are_refused_by_name(string name, string value)
     {
         using var folder = new TemporaryFolder();
@@ -243,6 +244,7 @@ public sealed class ModelConfigurationTests
             "hidden_size" or "num_attention_heads" => ["hidden_size", "num_attention_heads", "head_dim", "num_key_value_heads"],
             "rope_scaling" => ["factor", "rope_type", "type", "rope_scaling"],
             "rope_parameters" => ["rope_theta", "rope_parameters"],
+            "\\ud800" => ["Unicode"],
             _ => [name],
         };
         Assert.Contains(related, key => e.Message.Contains(key, StringComparison.Ordinal));

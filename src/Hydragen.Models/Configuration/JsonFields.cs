@@ -128,7 +128,8 @@ internal sealed class JsonFields
     {
         foreach (JsonProperty property in Value.EnumerateObject())
         {
-            if (!_read.Contains(property.Name)) yield return property.Name;
+            string name = NameOf(property);
+            if (!_read.Contains(name)) yield return name;
         }
     }
 
@@ -147,6 +148,18 @@ internal sealed class JsonFields
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out int id) || id < 0)
             throw Error(name, $"must be a token id or a list of them, but has {Describe(value)}");
         return id;
+    }
+
+    private string NameOf(JsonProperty property)
+    {
+        try
+        {
+            return property.Name;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new ModelFormatException(_path, "a key is not valid Unicode", e);
+        }
     }
 
     private string TextOf(string name, JsonElement value)
