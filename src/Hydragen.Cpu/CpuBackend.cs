@@ -18,7 +18,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
     private readonly OperatorSet _operators;
     private readonly AttentionWork _work;
     private readonly ConditionalWeakTable<RotaryEmbedding, RotaryTable> _rotaryTables = [];
-    private readonly Scratch _workerScratch, _input, _partOutputs, _partLogSumExps;
+    private readonly Scratch _workerScratch, _input, _partSums, _partWeights, _partMax;
     private bool _isDisposed;
 
     /// <summary>Creates a backend and starts its threads.</summary>
@@ -38,8 +38,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _operators = instructionSet.CreateOperators();
         _workerScratch = new Scratch(allocator);
         _input = new Scratch(allocator);
-        _partOutputs = new Scratch(allocator);
-        _partLogSumExps = new Scratch(allocator);
+        _partSums = new Scratch(allocator);
+        _partWeights = new Scratch(allocator);
+        _partMax = new Scratch(allocator);
         _pool = new WorkerPool(options?.NumThreads ?? Environment.ProcessorCount);
         Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
         Kernels =
@@ -216,8 +217,8 @@ public sealed unsafe class CpuBackend : IComputeBackend
         if (_work.MaxPage >= pages.Pages.Length)
             throw new ArgumentException($"The plan uses page {_work.MaxPage}, but the cache has {pages.NumPages} pages.", nameof(plan));
 
-        float* partOutputs = _partOutputs.Floats((long)_work.NumSlots * shape.HeadDim);
-        float* partLogSumExps = _partLogSumExps.Floats(_work.NumSlots);
+        var parts = new PartialResults(
+            _partSums.Floats((long)_work.NumSlots * shape.HeadDim), _partWeights.Floats(_work.NumSlots), _partMax.Floats(_work.NumSlots));
         float* logSumExps = logs is null ? null : (float*)logs.Pointer;
         AttentionJob job = _operators.Attention;
         job.Work = _work;
@@ -231,15 +232,13 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.Output = result.Pointer;
         job.OutputType = result.ElementType;
         job.LogSumExp = logSumExps;
-        job.PartOutputs = partOutputs;
-        job.PartLogSumExps = partLogSumExps;
+        job.Parts = parts;
         job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * AttentionJob.ScratchPerWorker(shape.HeadDim));
         MergeJob merge = _operators.Merge;
         merge.Work = _work;
         merge.NumHeads = shape.NumHeads;
         merge.HeadDim = shape.HeadDim;
-        merge.PartOutputs = partOutputs;
-        merge.PartLogSumExps = partLogSumExps;
+        merge.Parts = parts;
         merge.Output = job.Output;
         merge.OutputType = job.OutputType;
         merge.LogSumExp = logSumExps;
@@ -306,8 +305,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _rotaryTables.Clear();
         _workerScratch.Dispose();
         _input.Dispose();
-        _partOutputs.Dispose();
-        _partLogSumExps.Dispose();
+        _partSums.Dispose();
+        _partWeights.Dispose();
+        _partMax.Dispose();
     }
 
     private static int NumItems(int numRows, int rowsPerItem) => (int)(((long)numRows + rowsPerItem - 1) / rowsPerItem);

@@ -97,6 +97,103 @@ public sealed class AttentionTests
         }
     }
 
+    /// <summary>The shape sets of the reference implementation's own test: levels of shared lengths, then the lengths of the sequences.</summary>
+    public static TheoryData<string, int, int[][]> ReferenceShapes
+    {
+        get
+        {
+            var shapes = new TheoryData<string, int, int[][]>();
+            foreach (string name in InstructionSets.Names)
+            {
+                foreach (int numKvHeads in (int[])[1, 8])
+                {
+                    shapes.Add(name, numKvHeads, [[1], [10]]);
+                    shapes.Add(name, numKvHeads, [[3], [6, 6]]);
+                    shapes.Add(name, numKvHeads, [[3], [6, 7]]);
+                    shapes.Add(name, numKvHeads, [[7, 7], [9, 10, 11, 4], [129, 2, 3, 4, 5, 6, 7, 128]]);
+                    shapes.Add(name, numKvHeads, [[16384], [1, 128, 256]]);
+                }
+            }
+            return shapes;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(ReferenceShapes))]
+    public void The_shape_sets_of_the_reference_implementation_agree(string instructionSet, int numKvHeads, int[][] levels)
+    {
+        using CpuBackend backend = InstructionSets.Backend(instructionSet);
+        var scenario = new Scenario(new AttentionShape(8, numKvHeads, 128), 0) { KvType = ElementType.Float16, QueryType = ElementType.Float16 };
+        var above = new List<int> { -1 };
+        foreach (int[] lengths in levels[..^1]) above = [.. lengths.Select((length, i) => scenario.AddNode(above[i * above.Count / lengths.Length], length))];
+        for (int i = 0; i < levels[^1].Length; i++) scenario.AddSequence(above[i * above.Count / levels[^1].Length], 1, levels[^1][i]);
+        // The tree lists nodes level by level, sequences depth-first; both keep siblings together.
+        scenario.Fill().Verify(backend);
+    }
+
+    [Theory]
+    [ClassData(typeof(InstructionSets))]
+    public void Biases_windows_and_caps_hold_across_the_borders_of_segments(string instructionSet)
+    {
+        using CpuBackend backend = InstructionSets.Backend(instructionSet);
+        float[] slopes = AlibiSlopes.ForHeads(6);
+        AttentionOptions[] variants =
+        [
+            new() { AlibiSlopes = slopes },
+            new() { SlidingWindow = 1 },
+            new() { SlidingWindow = 40 },
+            new() { SlidingWindow = 128 },
+            new() { LogitSoftCap = 15 },
+            new() { LogitSoftCap = 50, AlibiSlopes = slopes, SlidingWindow = 97, Scale = 0.2f },
+            new() { Scale = -0.1f },
+            new() { Scale = 0 },
+        ];
+        foreach (AttentionOptions options in variants)
+        {
+            var scenario = new Scenario(new AttentionShape(6, 3, 32), 17) { Options = options };
+            int root = scenario.AddNode(-1, 75), child = scenario.AddNode(root, 60), other = scenario.AddNode(root, 1);
+            scenario.AddSequence(child, 9, 30);
+            scenario.AddSequence(child, 1, 64);
+            scenario.AddSequence(other, 17, 17);
+            scenario.AddSequence(other, 2, 0);
+            scenario.Fill().Verify(backend);
+        }
+    }
+
+    [Theory]
+    [ClassData(typeof(InstructionSets))]
+    public void Extreme_logits_stay_exact(string instructionSet)
+    {
+        using CpuBackend backend = InstructionSets.Backend(instructionSet);
+        foreach (float scale in (float[])[1e4f, -1e4f])
+        {
+            // Keys of small integers make logits exact, so that FP32 chooses the same maximum as FP64; neighbours differ by 1e4.
+            var scenario = new Scenario(new AttentionShape(2, 1, 8), 18) { Options = new AttentionOptions { Scale = scale } };
+            int root = scenario.AddNode(-1, 150);
+            scenario.AddSequence(root, 2, 70);
+            scenario.Fill();
+            for (int i = 0; i < scenario.Key.Length; i++) scenario.Key[i] = MathF.Round(scenario.Key[i]);
+            for (int i = 0; i < scenario.Query.Length; i++) scenario.Query[i] = MathF.Round(scenario.Query[i]);
+            scenario.Verify(backend);
+        }
+    }
+
+    [Theory]
+    [ClassData(typeof(InstructionSets))]
+    public void Large_common_shifts_of_the_scores_keep_the_output(string instructionSet)
+    {
+        using CpuBackend backend = InstructionSets.Backend(instructionSet);
+        var scenario = new Scenario(new AttentionShape(2, 1, 16), 19) { Options = new AttentionOptions { Scale = 1 } };
+        int root = scenario.AddNode(-1, 100);
+        scenario.AddSequence(root, 2, 20);
+        scenario.Fill();
+        // One element of the keys is constant; the query's weight on it shifts all scores of a row alike.
+        for (int i = 0; i < scenario.Key.Length; i += 16) scenario.Key[i] = 1;
+        for (int i = 0; i < scenario.Query.Length; i += 16) scenario.Query[i] = 500;
+        // A score of 500 has a rounding error of 500 · 2^-24, sixteen times over in the sum.
+        scenario.Verify(backend, scenario.Plan(), 500 * 16 * Math.Pow(2, -24));
+    }
+
     internal static Scenario RandomTree(int seed)
     {
         var random = new Random(seed);

@@ -169,10 +169,13 @@ internal sealed class Scenario
         return cache;
     }
 
-    public (float[] Output, float[] LogSumExp) Run(CpuBackend backend, AttentionPlan plan, KvCache cache)
+    public (float[] Output, float[] LogSumExp) Run(CpuBackend backend, AttentionPlan plan, KvCache cache) =>
+        RunAs(OutputType, backend, plan, cache);
+
+    public (float[] Output, float[] LogSumExp) RunAs(ElementType outputType, CpuBackend backend, AttentionPlan plan, KvCache cache)
     {
         using DeviceBuffer query = backend.Allocate(QueryType, Query.Length);
-        using DeviceBuffer output = backend.Allocate(OutputType, Query.Length);
+        using DeviceBuffer output = backend.Allocate(outputType, Query.Length);
         using DeviceBuffer logSumExp = backend.Allocate(ElementType.Float32, plan.NumRows * Shape.NumHeads);
         query.Upload(Query);
         var result = new float[Query.Length];

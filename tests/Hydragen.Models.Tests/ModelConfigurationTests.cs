@@ -230,6 +230,7 @@ public sealed class ModelConfigurationTests
     [InlineData("rope_interleaved", "true")]
     [InlineData("num_experts", "8")]
     [InlineData("surprise", "null")]
+    [InlineData("\\ud800", "1")]
     public void Impossible_unsupported_and_unknown_values_are_refused_by_name(string name, string value)
     {
         using var folder = new TemporaryFolder();
@@ -243,6 +244,7 @@ public sealed class ModelConfigurationTests
             "hidden_size" or "num_attention_heads" => ["hidden_size", "num_attention_heads", "head_dim", "num_key_value_heads"],
             "rope_scaling" => ["factor", "rope_type", "type", "rope_scaling"],
             "rope_parameters" => ["rope_theta", "rope_parameters"],
+            "\\ud800" => ["Unicode"],
             _ => [name],
         };
         Assert.Contains(related, key => e.Message.Contains(key, StringComparison.Ordinal));
@@ -276,11 +278,47 @@ public sealed class ModelConfigurationTests
     [InlineData("{} {}")]
     public void Files_that_are_no_configuration_are_refused(string text) => Assert.Throws<ModelFormatException>(() => Load(text));
 
+    [Theory]
+    [InlineData("llama/config.yarn-options.json")]
+    [InlineData("gemma2/config.json")]
+    public void A_configuration_cut_or_with_a_flipped_bit_loads_or_gives_the_typed_exception(string name)
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.File("config.json");
+        byte[] whole = File.ReadAllBytes(Path.Combine(GoldenModel.Root, name));
+        for (int length = 0; length < whole.Length - 2; length++)
+        {
+            File.WriteAllBytes(path, whole[..length]);
+            Assert.Throws<ModelFormatException>(() => ModelConfiguration.Load(folder.Path));
+        }
+        int numRefused = 0;
+        for (int bit = 0; bit < whole.Length * 8; bit++)
+        {
+            whole[bit / 8] ^= (byte)(1 << (bit % 8));
+            File.WriteAllBytes(path, whole);
+            whole[bit / 8] ^= (byte)(1 << (bit % 8));
+            try
+            {
+                new ScaledRotaryEmbedding(ModelConfiguration.Load(folder.Path).Rotary).GetFactors(1, new float[128], new float[128]);
+            }
+            catch (ModelFormatException)
+            {
+                numRefused++;
+            }
+        }
+        Assert.InRange(numRefused, whole.Length * 4, whole.Length * 8 - 1);
+    }
+
     [Fact]
     public void Nested_and_oversized_files_are_refused()
     {
         Assert.Throws<ModelFormatException>(() => Load(string.Concat(Enumerable.Repeat("{\"a\":", 100_000))));
-        Assert.Throws<ModelFormatException>(() => Load("{" + new string(' ', 5_000_000) + "}"));
+        Assert.Throws<ModelFormatException>(() => Load("{" + new string(' ', 2_000_000) + "}"));
+        using var hostile = new TemporaryFolder();
+        File.WriteAllText(hostile.File("config.json"), "{\"a\":[" + string.Concat(Enumerable.Repeat("[],", 349_000)) + "0]}");
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Throws<ModelFormatException>(() => ModelConfiguration.Load(hostile.Path));
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 64 << 20);
         using var folder = new TemporaryFolder();
         Assert.Throws<FileNotFoundException>(() => ModelConfiguration.Load(folder.Path));
         Assert.Throws<DirectoryNotFoundException>(() => ModelConfiguration.Load(folder.File("none")));

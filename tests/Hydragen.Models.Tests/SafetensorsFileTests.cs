@@ -70,6 +70,39 @@ public sealed class SafetensorsFileTests
     }
 
     [Fact]
+    public void Elements_of_every_weight_type_are_widened()
+    {
+        using var folder = new TemporaryFolder();
+        var values = new float[3000];
+        for (int i = 0; i < values.Length; i++) values[i] = i - 1500;
+        string path = folder.File("types.safetensors");
+        SafetensorsWriter.Write(path,
+        [
+            SafetensorsEntry.FromSingles("f32", [3000], values),
+            new SafetensorsEntry("f16", SafetensorsDtype.F16, [3000], (offset, bytes) =>
+            {
+                for (int i = 0; i < bytes.Length / 2; i++) BitConverter.TryWriteBytes(bytes[(2 * i)..], (Half)values[offset / 2 + i]);
+            }),
+            new SafetensorsEntry("bf16", SafetensorsDtype.BF16, [3000], (offset, bytes) =>
+            {
+                for (int i = 0; i < bytes.Length / 2; i++) BitConverter.TryWriteBytes(bytes[(2 * i)..], Core.BFloat16Bits.FromSingle(values[offset / 2 + i]));
+            }),
+            new SafetensorsEntry("i64", SafetensorsDtype.I64, [1], (_, bytes) => bytes.Clear()),
+        ]);
+        using SafetensorsFile file = SafetensorsFile.Open(path);
+        var read = new float[2900];
+        file.ReadSingles(file.Tensors["f32"], 7, read);
+        Assert.Equal(values[7..2907], read);
+        file.ReadSingles(file.Tensors["f16"], 7, read);
+        Assert.Equal(values[7..2907], read);
+        file.ReadSingles(file.Tensors["bf16"], 7, read);
+        Assert.Equal(values[7..2907].Select(value => Core.BFloat16Bits.ToSingle(Core.BFloat16Bits.FromSingle(value))), read);
+        Assert.Throws<ArgumentOutOfRangeException>(() => file.ReadSingles(file.Tensors["f16"], 101, read));
+        Assert.Throws<ArgumentOutOfRangeException>(() => file.ReadSingles(file.Tensors["f16"], -1, read));
+        Assert.Throws<ModelFormatException>(() => file.ReadSingles(file.Tensors["i64"], 0, new float[1]));
+    }
+
+    [Fact]
     public void Reads_that_leave_the_tensor_are_refused()
     {
         using var folder = new TemporaryFolder();

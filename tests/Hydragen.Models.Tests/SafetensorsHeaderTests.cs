@@ -249,7 +249,7 @@ public sealed class SafetensorsHeaderTests
             folder, RawSafetensors.Bytes("""{"layer.weight":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}""", 8)));
         Assert.Contains("test.safetensors", e.Message, StringComparison.Ordinal);
         Assert.Contains("layer.weight", e.Message, StringComparison.Ordinal);
-        Assert.Matches("header byte [0-9]+", e.Message);
+        Assert.Matches("file byte [0-9]+", e.Message);
         Assert.EndsWith("test.safetensors", e.File, StringComparison.Ordinal);
     }
 

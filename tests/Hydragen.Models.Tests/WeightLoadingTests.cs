@@ -226,7 +226,9 @@ public sealed class WeightLoadingTests
             end += shape.Aggregate(4L, (a, b) => a * b);
             header[name] = new JsonObject
             {
-                ["dtype"] = "F32", ["shape"] = new JsonArray([.. shape.Select(extent => JsonValue.Create(extent))]), ["data_offsets"] = new JsonArray(begin, end),
+                ["dtype"] = "F32",
+                ["shape"] = new JsonArray([.. shape.Select(extent => JsonValue.Create(extent))]),
+                ["data_offsets"] = new JsonArray(begin, end),
             };
         }
         byte[] bytes = RawSafetensors.Bytes(header.ToJsonString(), 0);

@@ -90,6 +90,35 @@ public sealed class WeightStoreTests
         AssertRefused(index);
     }
 
+    [Theory]
+    [InlineData("{\"weight_map\":{\"a\":\"", "x")]
+    [InlineData("{\"metadata\":[", "[],")]
+    [InlineData("{\"metadata\":", "[")]
+    [InlineData("{\"weight_map\":", " ")]
+    [InlineData("[", "0,")]
+    public void Hostile_indexes_are_refused_in_bounded_memory(string start, string repeated)
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("model.safetensors.index.json"), start + string.Concat(Enumerable.Repeat(repeated, 30_000_000 / repeated.Length)));
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.Throws<ModelFormatException>(() => WeightStore.Open(folder.Path).Dispose());
+        long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.True(allocated < 64 << 20, $"{allocated} bytes were allocated");
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("{\"weight_map\":{\"a\":\"x.safetensors\",\"a\":\"x.safetensors\"}}")]
+    [InlineData("{\"weight_map\":{\"a\":\"x.safetensors\"},\"weight_map\":{\"a\":\"x.safetensors\"}}")]
+    [InlineData("{\"weight_map\":{\"a\":\"x.safetensors\"}} {}")]
+    [InlineData("{\"weight_map\":{\"\\ud800\":\"x.safetensors\"}}")]
+    public void Malformed_indexes_are_refused(string text)
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("model.safetensors.index.json"), text);
+        Assert.Throws<ModelFormatException>(() => WeightStore.Open(folder.Path).Dispose());
+    }
+
     [Fact]
     public void Links_may_lead_to_the_blobs_of_a_download_cache_and_nowhere_else_outside()
     {

@@ -29,10 +29,10 @@ internal sealed class AttentionWork(long workspaceFloats)
     private long[] _costs = [];
     private AttentionWave[] _waves = [];
     private int[] _segmentOffsets = [];
-    private int[] _slots = [];
+    private int[] _firstParts = [];
     private int[] _rowParts = [];
     private int[] _rowSlots = [];
-    private int[] _cursors = [];
+    private int[] _numAssigned = [];
     private int[] _mergeRows = [];
     private int _numItems, _numWaves, _numMergeRows;
 
@@ -57,11 +57,11 @@ internal sealed class AttentionWork(long workspaceFloats)
     /// <summary>Partial results of a row.</summary>
     public int PartsOf(int row) => _rowParts[row];
 
-    /// <summary>First workspace slot of a row: <c>[parts, numHeads]</c> follow.</summary>
+    /// <summary>First workspace slot of a row: <c>[numHeads, parts]</c> follow. Only for rows with several parts.</summary>
     public int FirstSlotOf(int row) => _rowSlots[row];
 
-    /// <summary>Workspace slot of head 0 of a row's first split of a segment; −1 when the row writes to the output.</summary>
-    public int SlotOf(int segment, int row) => _slots[_segmentOffsets[segment] + row - Plan.Segments[segment].FirstRow];
+    /// <summary>Which of a row's parts the first split of a segment is.</summary>
+    public int FirstPartOf(int segment, int row) => _firstParts[_segmentOffsets[segment] + row - Plan.Segments[segment].FirstRow];
 
     /// <summary>Whether a split of a segment yields a partial result for a row at a position, even if an empty one.</summary>
     public static bool HasPart(in AttentionSegment segment, int split, int rowPosition) =>
@@ -83,9 +83,9 @@ internal sealed class AttentionWork(long workspaceFloats)
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
         CountParts();
         Ensure(ref _rowSlots, plan.NumRows);
-        Ensure(ref _cursors, plan.NumRows);
+        Ensure(ref _numAssigned, plan.NumRows);
         Ensure(ref _mergeRows, plan.NumRows);
-        int slotsPerWave = (int)Math.Max(1, workspaceFloats / (shape.HeadDim + 1));
+        int slotsPerWave = (int)Math.Max(1, workspaceFloats / (shape.HeadDim + 2));
         for (int firstRow = 0; firstRow < plan.NumRows;) firstRow = AddWave(firstRow, slotsPerWave);
         _planId = plan.Id;
     }
@@ -116,7 +116,7 @@ internal sealed class AttentionWork(long workspaceFloats)
             for (int row = segment.FirstRow; row < segment.FirstRow + segment.NumRows; row++)
                 _rowParts[row] += CountSplits(segment, Plan.RowPositions[row]);
         }
-        Ensure(ref _slots, offset);
+        Ensure(ref _firstParts, offset);
     }
 
     private int AddWave(int firstRow, int maxSlots)
@@ -126,7 +126,8 @@ internal sealed class AttentionWork(long workspaceFloats)
         {
             int slots = _rowParts[endRow] > 1 ? _rowParts[endRow] * _numHeads : 0;
             if (endRow > firstRow && numSlots + slots > maxSlots) break;
-            _rowSlots[endRow] = _cursors[endRow] = numSlots;
+            _rowSlots[endRow] = numSlots;
+            _numAssigned[endRow] = 0;
             numSlots += slots;
             if (_rowParts[endRow] != 1) _mergeRows[_numMergeRows++] = endRow;
         }
@@ -136,7 +137,7 @@ internal sealed class AttentionWork(long workspaceFloats)
             AttentionSegment segment = Plan.Segments[i];
             int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
             if (first >= end || segment.NumKeys == 0) continue;
-            AssignSlots(i, segment, first, end);
+            AssignParts(i, segment, first, end);
             AddItems(i, segment, first - segment.FirstRow, end - segment.FirstRow);
         }
         // The dearest first, so that the threads finish together.
@@ -146,13 +147,12 @@ internal sealed class AttentionWork(long workspaceFloats)
         return endRow;
     }
 
-    private void AssignSlots(int index, in AttentionSegment segment, int first, int end)
+    private void AssignParts(int index, in AttentionSegment segment, int first, int end)
     {
         for (int row = first; row < end; row++)
         {
-            bool isOnly = _rowParts[row] <= 1;
-            _slots[_segmentOffsets[index] + row - segment.FirstRow] = isOnly ? -1 : _cursors[row];
-            if (!isOnly) _cursors[row] += CountSplits(segment, Plan.RowPositions[row]) * _numHeads;
+            _firstParts[_segmentOffsets[index] + row - segment.FirstRow] = _numAssigned[row];
+            _numAssigned[row] += CountSplits(segment, Plan.RowPositions[row]);
         }
     }
 

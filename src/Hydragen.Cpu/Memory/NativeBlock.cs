@@ -48,7 +48,7 @@ internal abstract unsafe class NativeBlock : IDisposable
 }
 
 /// <summary>Where the backend gets all of its native memory; tests put another in its place.</summary>
-internal abstract class NativeAllocator
+internal abstract partial class NativeAllocator
 {
     /// <summary>Aligned memory of the C runtime.</summary>
     public static NativeAllocator Default { get; } = new AlignedAllocator();
@@ -59,14 +59,19 @@ internal abstract class NativeAllocator
     /// <exception cref="InsufficientMemoryException">There is not so much memory.</exception>
     public abstract NativeBlock Allocate(nuint size, bool zeroed);
 
-    private sealed unsafe class AlignedAllocator : NativeAllocator
+    private sealed unsafe partial class AlignedAllocator : NativeAllocator
     {
         private const nuint Alignment = 64;
+
+        // Blocks of this size and more are worth the large pages of the system, which spare most address translations.
+        private const nuint HugePageSize = 2 << 20;
+        private const int AdviseHugePages = 14;
 
         // Zeroed memory comes from calloc, so that large fresh blocks are not touched before their first use.
         public override NativeBlock Allocate(nuint size, bool zeroed)
         {
-            nuint padded = checked(size + Alignment);
+            nuint alignment = size >= HugePageSize && OperatingSystem.IsLinux() ? HugePageSize : Alignment;
+            nuint padded = checked(size + alignment);
             byte* origin;
             try
             {
@@ -76,11 +81,27 @@ internal abstract class NativeAllocator
             {
                 throw new InsufficientMemoryException($"{size} bytes of memory could not be allocated.");
             }
-            return new AlignedBlock(origin, size);
+            byte* start = (byte*)(((nuint)origin + alignment - 1) & ~(alignment - 1));
+            if (alignment == HugePageSize) PreferHugePages(start, size);
+            return new AlignedBlock(origin, start, size);
         }
 
-        private sealed class AlignedBlock(byte* origin, nuint size)
-            : NativeBlock((byte*)(((nuint)origin + Alignment - 1) & ~(Alignment - 1)), size)
+        // Only advice: refusal changes nothing.
+        private static void PreferHugePages(byte* start, nuint size)
+        {
+            try
+            {
+                _ = Advise((nint)start, size, AdviseHugePages);
+            }
+            catch (Exception exception) when (exception is DllNotFoundException or EntryPointNotFoundException)
+            {
+            }
+        }
+
+        [LibraryImport("libc", EntryPoint = "madvise")]
+        private static partial int Advise(nint address, nuint length, int advice);
+
+        private sealed class AlignedBlock(byte* origin, byte* start, nuint size) : NativeBlock(start, size)
         {
             private readonly nuint _origin = (nuint)origin;
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -30,11 +31,8 @@ internal abstract unsafe class AttentionJob : Job
     /// <summary>FP32 <c>[numRows, numHeads]</c>, or null.</summary>
     public float* LogSumExp;
 
-    /// <summary>FP32 <c>[numSlots, headDim]</c>.</summary>
-    public float* PartOutputs;
-
-    /// <summary>FP32 <c>[numSlots]</c>.</summary>
-    public float* PartLogSumExps;
+    /// <summary>Receives the partial results of rows that have several.</summary>
+    public PartialResults Parts;
     public float* Scratch;
 
     /// <summary>FP32 elements of scratch that each worker needs: queries, sums, states and one tile of scores.</summary>
@@ -51,6 +49,8 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
     where V : struct
 {
     private const float Log2E = 1.44269504088896341f;
+    // With so few vectors a page is read in less time than memory takes to deliver the next.
+    private const int MaxReadBoundVectors = 16;
     private const float Ln2 = 0.693147180559945309f;
 
     public override void Execute(int item, int worker)
@@ -74,6 +74,8 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         LoadQueries(plan, item, segment, ref block);
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         ReadOnlySpan<nuint> addresses = Cache.Pages;
+        long headOffset = Cache.HeadOffset(Layer, item.KvHead);
+        bool isReadBound = item.NumVectors <= MaxReadBoundVectors;
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
         {
@@ -82,8 +84,11 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             int high = Math.Min(KvCache.PageSize, segment.FirstSlot + segment.NumKeys - page * KvCache.PageSize);
             if (segment.Mask == AttentionMask.Causal && position + low > block.LastPosition) break;
             if (Options.SlidingWindow is int window && position + high <= (long)block.FirstPosition - window + 1) continue;
-            byte* keys = (byte*)addresses[pages[page]] + Cache.HeadOffset(Layer, item.KvHead);
-            PassPage<T>(block, segment.Mask, keys, keys + Cache.ValueOffset, position, low, high);
+            byte* keys = (byte*)addresses[pages[page]] + headOffset;
+            // The matching line of the next page is fetched with each line of this one.
+            nint ahead = isReadBound && page + 1 < endPage
+                ? (nint)(addresses[pages[page + 1]] - addresses[pages[page]]) : 0;
+            PassPage<T>(block, segment.Mask, keys, keys + Cache.ValueOffset, ahead, position, low, high);
         }
         Finish(plan, item, segment, block);
     }
@@ -111,7 +116,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void PassPage<T>(in Block block, AttentionMask mask, byte* keys, byte* values, int position, int low, int high)
+    private void PassPage<T>(in Block block, AttentionMask mask, byte* keys, byte* values, nint ahead, int position, int low, int high)
         where T : struct, IStorage
     {
         const int tileRows = 6;
@@ -119,6 +124,8 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         int* highs = stackalloc int[tileRows];
         nint headDim = Shape.HeadDim, sumStride = block.SumStride;
         bool ragged = mask == AttentionMask.Causal || Options.SlidingWindow is not null;
+        bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
+        float scale = Options.ScaleFor(Shape.HeadDim);
         for (int first = 0; first < block.NumVectors; first += tileRows)
         {
             int count = Math.Min(tileRows, block.NumVectors - first);
@@ -140,23 +147,30 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             int strip = firstLow / CpuKvCache.StripWidth, endStrip = (lastHigh + CpuKvCache.StripWidth - 1) / CpuKvCache.StripWidth;
             Tile<S, V, T>.Multiply(count, endStrip - strip, block.Queries + first * headDim, headDim,
                 keys + strip * headDim * CpuKvCache.StripWidth * T.Size, CpuKvCache.StripWidth, headDim * CpuKvCache.StripWidth,
-                block.Scores + strip * CpuKvCache.StripWidth, KvCache.PageSize, headDim, accumulate: false);
-            for (int i = 0; i < count; i++)
+                block.Scores + strip * CpuKvCache.StripWidth, KvCache.PageSize, headDim, accumulate: false, ahead);
+            if (isPlain && S.Lanes == CpuKvCache.StripWidth && firstLow == 0 && lastLow == 0 && firstHigh == KvCache.PageSize)
             {
-                int from = ragged ? lows[i] : low, to = ragged ? highs[i] : high;
-                if (from < to)
-                    UpdateSoftmax(block, first + i, block.Scores + i * KvCache.PageSize, strip * CpuKvCache.StripWidth, endStrip * CpuKvCache.StripWidth, from, to, position);
+                UpdateWhole(block, first, count, scale * Log2E);
+            }
+            else
+            {
+                for (int i = 0; i < count; i++)
+                {
+                    int from = ragged ? lows[i] : low, to = ragged ? highs[i] : high;
+                    if (from < to)
+                        Update(block, first + i, block.Scores + i * KvCache.PageSize, strip * CpuKvCache.StripWidth, endStrip * CpuKvCache.StripWidth, from, to, position);
+                }
             }
             if (lastLow < firstHigh)
             {
                 // Each vector adds its keys in order: its own first ones, those that all see, its own last ones.
-                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, first, i, 1, lows[i], lastLow);
-                AddValues<T>(block, values, first, 0, count, lastLow, firstHigh);
-                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, first, i, 1, firstHigh, highs[i]);
+                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, lows[i], lastLow);
+                AddValues<T>(block, values, ahead, first, 0, count, lastLow, firstHigh);
+                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, firstHigh, highs[i]);
             }
             else
             {
-                for (int i = 0; i < count; i++) AddValues<T>(block, values, first, i, 1, lows[i], highs[i]);
+                for (int i = 0; i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, lows[i], highs[i]);
             }
         }
     }
@@ -168,18 +182,46 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         return low < high ? (low, high) : (0, 0);
     }
 
-    private static void AddValues<T>(in Block block, byte* values, int first, int i, int count, int from, int to)
+    private static void AddValues<T>(in Block block, byte* values, nint ahead, int first, int i, int count, int from, int to)
         where T : struct, IStorage
     {
         if (from >= to) return;
         nint stride = block.SumStride;
         Tile<S, V, T>.Multiply(count, (int)stride / 16, block.Scores + i * KvCache.PageSize + from, KvCache.PageSize,
-            values + from * stride * T.Size, stride, 16, block.Sums + (first + i) * stride, stride, to - from, accumulate: true);
+            values + from * stride * T.Size, stride, 16, block.Sums + (first + i) * stride, stride, to - from, accumulate: true, ahead);
     }
 
-    /// <summary>Turns scores into weights 2^(logit − max) and rescales what was summed when the maximum grows.</summary>
+    /// <summary>Turns a tile of scores of a whole page into weights 2^(logit − max): four vectors a row, in registers throughout.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void UpdateSoftmax(in Block block, int vector, float* scores, int begin, int end, int low, int high, int position)
+    private static void UpdateWhole(in Block block, int first, int count, float factor)
+    {
+        V factors = S.Broadcast(factor);
+        float* scores = block.Scores;
+        float* weights = block.Weights + first * 16;
+        for (int i = 0; i < count; i++, scores += KvCache.PageSize, weights += 16)
+        {
+            V logit0 = S.Multiply(S.Load(scores), factors);
+            V logit1 = S.Multiply(S.Load(scores + S.Lanes), factors);
+            V logit2 = S.Multiply(S.Load(scores + 2 * S.Lanes), factors);
+            V logit3 = S.Multiply(S.Load(scores + 3 * S.Lanes), factors);
+            float max = Raise(block, first + i, S.MaxAcross(S.Max(S.Max(logit0, logit1), S.Max(logit2, logit3))));
+            V shift = S.Broadcast(max);
+            V weight0 = SimdMath<S, V>.Exp2(S.Subtract(logit0, shift));
+            V weight1 = SimdMath<S, V>.Exp2(S.Subtract(logit1, shift));
+            V weight2 = SimdMath<S, V>.Exp2(S.Subtract(logit2, shift));
+            V weight3 = SimdMath<S, V>.Exp2(S.Subtract(logit3, shift));
+            S.Store(scores, weight0);
+            S.Store(scores + S.Lanes, weight1);
+            S.Store(scores + 2 * S.Lanes, weight2);
+            S.Store(scores + 3 * S.Lanes, weight3);
+            V sum = S.Add(S.Load(weights), weight0);
+            S.Store(weights, S.Add(S.Add(S.Add(sum, weight1), weight2), weight3));
+        }
+    }
+
+    /// <summary>The same for a row of some strips, with masks and biases.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Update(in Block block, int vector, float* scores, int begin, int end, int low, int high, int position)
     {
         V largest = S.Broadcast(float.NegativeInfinity);
         bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
@@ -194,21 +236,8 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             S.Store(scores + i, logit);
             largest = S.Max(largest, logit);
         }
-        float max = block.Max[vector], newMax = S.MaxAcross(largest);
+        V shift = S.Broadcast(Raise(block, vector, S.MaxAcross(largest)));
         V weights = S.Load(block.Weights + vector * 16);
-        if (newMax > max)
-        {
-            block.Max[vector] = newMax;
-            if (!float.IsNegativeInfinity(max))
-            {
-                V shrink = SimdMath<S, V>.Exp2(S.Broadcast(max - newMax));
-                weights = S.Multiply(weights, shrink);
-                float* sums = block.Sums + (nint)vector * block.SumStride;
-                for (int i = 0; i < block.SumStride; i += S.Lanes) S.Store(sums + i, S.Multiply(S.Load(sums + i), shrink));
-            }
-            max = newMax;
-        }
-        V shift = S.Broadcast(max);
         for (int i = begin; i < end; i += S.Lanes)
         {
             V weight = SimdMath<S, V>.Exp2(S.Subtract(S.Load(scores + i), shift));
@@ -216,6 +245,27 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             weights = S.Add(weights, weight);
         }
         S.Store(block.Weights + vector * 16, weights);
+    }
+
+    /// <summary>The maximum so far; when it grows, what was summed under the old one shrinks.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Raise(in Block block, int vector, float candidate)
+    {
+        float max = block.Max[vector];
+        if (!(candidate > max)) return max;
+        if (!float.IsNegativeInfinity(max)) Shrink(block, vector, max - candidate);
+        block.Max[vector] = candidate;
+        return candidate;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Shrink(in Block block, int vector, float exponent)
+    {
+        V factor = SimdMath<S, V>.Exp2(S.Broadcast(exponent));
+        float* weights = block.Weights + vector * 16;
+        S.Store(weights, S.Multiply(S.Load(weights), factor));
+        float* sums = block.Sums + (nint)vector * block.SumStride;
+        for (int i = 0; i < block.SumStride; i += S.Lanes) S.Store(sums + i, S.Multiply(S.Load(sums + i), factor));
     }
 
     private V Bias(V logit, float slope, int distance)
@@ -235,20 +285,21 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             if (!AttentionWork.HasPart(segment, item.Split, block.Positions[i])) continue;
             float* sums = block.Sums + (nint)i * block.SumStride;
             float weight = S.Sum(S.Load(block.Weights + i * 16));
+            int numParts = Work.PartsOf(row);
+            if (numParts > 1)
+            {
+                nint slot = Work.FirstSlotOf(row) + head * numParts + Work.FirstPartOf(item.Segment, row) + item.Split;
+                new ReadOnlySpan<float>(sums, headDim).CopyTo(new Span<float>(Parts.Sums + slot * headDim, headDim));
+                Parts.Weights[slot] = weight;
+                Parts.MaxBase2[slot] = block.Max[i];
+                continue;
+            }
             float logSumExp = float.NegativeInfinity;
             if (weight != 0)
             {
                 logSumExp = block.Max[i] * Ln2 + MathF.Log(weight);
                 V divisor = S.Broadcast(weight);
                 for (int k = 0; k < block.SumStride; k += S.Lanes) S.Store(sums + k, S.Divide(S.Load(sums + k), divisor));
-            }
-            int slot = Work.SlotOf(item.Segment, row);
-            if (slot >= 0)
-            {
-                slot += item.Split * Shape.NumHeads + head;
-                new ReadOnlySpan<float>(sums, headDim).CopyTo(new Span<float>(PartOutputs + (nint)slot * headDim, headDim));
-                PartLogSumExps[slot] = logSumExp;
-                continue;
             }
             nint rowHead = (nint)row * Shape.NumHeads + head;
             Converter.FromSingle(sums, Output + rowHead * headDim * OutputType.SizeInBytes(), OutputType, headDim);

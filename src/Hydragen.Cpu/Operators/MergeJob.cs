@@ -3,7 +3,10 @@ using Hydragen.Core;
 
 namespace Hydragen.Cpu;
 
-/// <summary>Merges the partial results of rows by log-sum-exp in FP32, as <see cref="Core.LogSumExp"/> defines it; rows without any become zeros and −∞.</summary>
+/// <summary>
+/// Merges the partial results of rows in FP32: the exact merge of <see cref="Core.LogSumExp"/>, on undivided parts. One filled part
+/// passes unchanged; rows without any become zeros and −∞.
+/// </summary>
 internal abstract unsafe class MergeJob : Job
 {
     /// <summary>Rows of an item.</summary>
@@ -15,11 +18,7 @@ internal abstract unsafe class MergeJob : Job
     public int NumHeads;
     public int HeadDim;
 
-    /// <summary>FP32 <c>[numSlots, headDim]</c>.</summary>
-    public float* PartOutputs;
-
-    /// <summary>FP32 <c>[numSlots]</c>; overwritten.</summary>
-    public float* PartLogSumExps;
+    public PartialResults Parts;
     public byte* Output;
     public ElementType OutputType;
 
@@ -32,6 +31,8 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
     where S : struct, ISimd<V>
     where V : struct
 {
+    private const float Ln2 = 0.693147180559945309f;
+
     public override void Execute(int item, int worker)
     {
         int end = Math.Min(NumMergeRows, (item + 1) * RowsPerItem);
@@ -55,50 +56,51 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
         where T : struct, IStorage
     {
         int numParts = Work.PartsOf(row);
-        nint firstSlot = Work.FirstSlotOf(row) + head;
-        float* logSumExps = PartLogSumExps + firstSlot;
-        float max = float.NegativeInfinity, sum = 0;
+        nint rowHead = (nint)row * NumHeads + head;
+        nint firstSlot = numParts == 0 ? 0 : Work.FirstSlotOf(row) + (nint)head * numParts;
+        float* max = Parts.MaxBase2 + firstSlot, weights = Parts.Weights + firstSlot;
+        float largest = float.NegativeInfinity;
         int numFilled = 0, lastFilled = 0;
         for (int part = 0; part < numParts; part++)
         {
-            float value = logSumExps[(nint)part * NumHeads];
-            if (float.IsNegativeInfinity(value)) continue;
-            max = MathF.Max(max, value);
+            if (weights[part] == 0) continue;
+            largest = MathF.Max(largest, max[part]);
             numFilled++;
             lastFilled = part;
         }
-        float logSumExp = max;
-        if (numFilled > 1)
+        if (numFilled == 1)
         {
-            for (int part = 0; part < numParts; part++)
-            {
-                float weight = MathF.Exp(logSumExps[(nint)part * NumHeads] - max);
-                logSumExps[(nint)part * NumHeads] = weight;
-                sum += weight;
-            }
-            logSumExp = max + MathF.Log(sum);
+            firstSlot += lastFilled;
+            max += lastFilled;
+            weights += lastFilled;
+            numParts = 1;
         }
-        nint rowHead = (nint)row * NumHeads + head;
-        if (LogSumExp != null) LogSumExp[rowHead] = logSumExp;
-        byte* parts = (byte*)(PartOutputs + firstSlot * HeadDim);
-        nint stride = (nint)NumHeads * HeadDim;
-        V divisor = S.Broadcast(sum);
+        ScaleToLargest(max, numParts, largest);
+        float weight = 0;
+        for (int part = 0; part < numParts; part++) weight = MathF.FusedMultiplyAdd(max[part], weights[part], weight);
+        if (LogSumExp != null) LogSumExp[rowHead] = numFilled == 0 ? float.NegativeInfinity : largest * Ln2 + MathF.Log(weight);
+
+        byte* sums = (byte*)(Parts.Sums + firstSlot * HeadDim);
+        V divisor = S.Broadcast(weight);
         for (int i = 0; i < HeadDim; i += S.Lanes)
         {
             int count = HeadDim - i;
             V value = default;
-            if (numFilled == 1) value = Partial<S, V>.Load<Float32Storage>(parts, lastFilled * stride + i, count);
-            if (numFilled > 1)
-            {
-                for (int part = 0; part < numParts; part++)
-                {
-                    float weight = logSumExps[(nint)part * NumHeads];
-                    if (weight == 0) continue;
-                    value = S.MultiplyAdd(S.Broadcast(weight), Partial<S, V>.Load<Float32Storage>(parts, part * stride + i, count), value);
-                }
-                value = S.Divide(value, divisor);
-            }
+            if (numFilled == 1) value = Partial<S, V>.Load<Float32Storage>(sums, i, count);
+            for (int part = 0; numFilled > 1 && part < numParts; part++)
+                value = S.MultiplyAdd(S.Broadcast(max[part]), Partial<S, V>.Load<Float32Storage>(sums, (nint)part * HeadDim + i, count), value);
+            if (numFilled > 0) value = S.Divide(value, divisor);
             Partial<S, V>.Store<T>(Output, rowHead * HeadDim + i, value, count);
+        }
+    }
+
+    /// <summary>Turns maxima into the factors 2^(max − largest).</summary>
+    private static void ScaleToLargest(float* max, int numParts, float largest)
+    {
+        for (int i = 0; i < numParts; i += S.Lanes)
+        {
+            V difference = S.Subtract(Partial<S, V>.Load<Float32Storage>((byte*)max, i, numParts - i), S.Broadcast(largest));
+            Partial<S, V>.Store<Float32Storage>((byte*)max, i, SimdMath<S, V>.Exp2(difference), numParts - i);
         }
     }
 }

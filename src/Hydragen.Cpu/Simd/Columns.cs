@@ -15,6 +15,10 @@ internal unsafe interface IColumns<TSelf, S, V>
     static abstract TSelf Load<T>(byte* source, nint stride)
         where T : struct, IStorage;
 
+    /// <summary>Asks for the cache lines of vectors that lie <paramref name="stride"/> elements apart.</summary>
+    static abstract void Prefetch<T>(byte* source, nint stride)
+        where T : struct, IStorage;
+
     static abstract void Store(float* destination, TSelf value);
 
     static abstract TSelf MultiplyAdd(V factor, TSelf columns, TSelf addend);
@@ -33,6 +37,13 @@ internal unsafe struct Columns1<S, V> : IColumns<Columns1<S, V>, S, V>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Columns1<S, V> Load<T>(byte* source, nint stride)
         where T : struct, IStorage => new() { _0 = T.Load<S, V>(source, 0) };
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch<T>(byte* source, nint stride)
+        where T : struct, IStorage
+    {
+        S.Prefetch(source);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(float* destination, Columns1<S, V> value) => S.Store(destination, value._0);
@@ -55,6 +66,14 @@ internal unsafe struct Columns2<S, V> : IColumns<Columns2<S, V>, S, V>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Columns2<S, V> Load<T>(byte* source, nint stride)
         where T : struct, IStorage => new() { _0 = T.Load<S, V>(source, 0), _1 = T.Load<S, V>(source, stride) };
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch<T>(byte* source, nint stride)
+        where T : struct, IStorage
+    {
+        S.Prefetch(source);
+        S.Prefetch(source + stride * T.Size);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(float* destination, Columns2<S, V> value)
@@ -96,6 +115,16 @@ internal unsafe struct Columns4<S, V> : IColumns<Columns4<S, V>, S, V>
             _2 = T.Load<S, V>(source, 2 * stride),
             _3 = T.Load<S, V>(source, 3 * stride),
         };
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Prefetch<T>(byte* source, nint stride)
+        where T : struct, IStorage
+    {
+        S.Prefetch(source);
+        S.Prefetch(source + stride * T.Size);
+        S.Prefetch(source + 2 * stride * T.Size);
+        S.Prefetch(source + 3 * stride * T.Size);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(float* destination, Columns4<S, V> value)

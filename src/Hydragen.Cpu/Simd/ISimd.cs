@@ -15,6 +15,9 @@ internal unsafe interface ISimd<V>
 
     static abstract void Store(float* destination, V value);
 
+    /// <summary>Asks for a cache line that will be read soon; any address is allowed. Does nothing where there is no such instruction.</summary>
+    static abstract void Prefetch(byte* address);
+
     static abstract V Broadcast(float value);
 
     /// <summary>0, 1, 2, …</summary>

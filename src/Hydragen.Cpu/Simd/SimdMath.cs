@@ -17,12 +17,12 @@ internal static class SimdMath<S, V>
         get => S.Broadcast(float.NegativeInfinity);
     }
 
-    /// <summary>2^x; exactly 1 at 0 and exactly 0 below 2^−126, −∞ included. NaN stays NaN.</summary>
+    /// <summary>2^x of values that are not positive; exactly 1 at 0 and exactly 0 below −126, −∞ included. NaN stays NaN.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Exp2(V x)
     {
         V lowest = S.Broadcast(-126f);
-        V clamped = S.Min(S.Broadcast(128f), S.Max(lowest, x));
+        V clamped = S.Max(lowest, x);
         V exponent = S.RoundToEven(clamped);
         V result = S.ScaleByPowerOfTwo(Exp2Fraction(S.Subtract(clamped, exponent)), exponent);
         return S.Select(S.LessThan(x, lowest), default, result);

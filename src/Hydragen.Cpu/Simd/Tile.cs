@@ -33,10 +33,11 @@ internal static unsafe class Tile<S, V, T>
     /// <param name="cStride">Elements.</param>
     /// <param name="depth">Length of the sum.</param>
     /// <param name="accumulate">Whether the sum continues what c holds.</param>
+    /// <param name="ahead">Bytes from what is read of b to what is worth fetching meanwhile; 0 for nothing.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply(
         int numRows, int numStrips, float* a, nint aStride, byte* b, nint bStride, nint stripStride,
-        float* c, nint cStride, nint depth, bool accumulate)
+        float* c, nint cStride, nint depth, bool accumulate, nint ahead)
     {
         int strip = 0;
         if (S.Lanes == StripWidth)
@@ -44,51 +45,51 @@ internal static unsafe class Tile<S, V, T>
             for (; strip + 4 <= numStrips; strip += 4)
             {
                 Rows<Columns4<S, V>>(numRows, a, aStride, b + strip * stripStride * T.Size, bStride, stripStride,
-                    c + strip * StripWidth, cStride, depth, accumulate);
+                    c + strip * StripWidth, cStride, depth, accumulate, ahead);
             }
             for (; strip + 2 <= numStrips; strip += 2)
             {
                 Rows<Columns2<S, V>>(numRows, a, aStride, b + strip * stripStride * T.Size, bStride, stripStride,
-                    c + strip * StripWidth, cStride, depth, accumulate);
+                    c + strip * StripWidth, cStride, depth, accumulate, ahead);
             }
         }
         for (; strip < numStrips; strip++)
         {
             byte* bStrip = b + strip * stripStride * T.Size;
             float* cStrip = c + strip * StripWidth;
-            if (S.Lanes == StripWidth) Rows<Columns1<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, accumulate);
-            else if (S.Lanes * 2 == StripWidth) Rows<Columns2<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, accumulate);
-            else Rows<Columns4<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, accumulate);
+            if (S.Lanes == StripWidth) Rows<Columns1<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, accumulate, ahead);
+            else if (S.Lanes * 2 == StripWidth) Rows<Columns2<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, accumulate, ahead);
+            else Rows<Columns4<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, accumulate, ahead);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Rows<C>(
-        int numRows, float* a, nint aStride, byte* b, nint bStride, nint vectorStride, float* c, nint cStride, nint depth, bool accumulate)
+        int numRows, float* a, nint aStride, byte* b, nint bStride, nint vectorStride, float* c, nint cStride, nint depth, bool accumulate, nint ahead)
         where C : struct, IColumns<C, S, V>
     {
         for (; numRows >= 6; numRows -= 6, a += 6 * aStride, c += 6 * cStride)
-            Rows6<C>(a, aStride, b, bStride, vectorStride, c, cStride, depth, accumulate);
+            Rows6<C>(a, aStride, b, bStride, vectorStride, c, cStride, depth, accumulate, ahead);
         if (numRows >= 4)
         {
-            Rows4<C>(a, aStride, b, bStride, vectorStride, c, cStride, depth, accumulate);
+            Rows4<C>(a, aStride, b, bStride, vectorStride, c, cStride, depth, accumulate, ahead);
             numRows -= 4;
             a += 4 * aStride;
             c += 4 * cStride;
         }
         if (numRows >= 2)
         {
-            Rows2<C>(a, aStride, b, bStride, vectorStride, c, cStride, depth, accumulate);
+            Rows2<C>(a, aStride, b, bStride, vectorStride, c, cStride, depth, accumulate, ahead);
             numRows -= 2;
             a += 2 * aStride;
             c += 2 * cStride;
         }
-        if (numRows >= 1) Rows1<C>(a, b, bStride, vectorStride, c, depth, accumulate);
+        if (numRows >= 1) Rows1<C>(a, b, bStride, vectorStride, c, depth, accumulate, ahead);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Rows6<C>(
-        float* a, nint aStride, byte* b, nint bStride, nint vectorStride, float* c, nint cStride, nint depth, bool accumulate)
+        float* a, nint aStride, byte* b, nint bStride, nint vectorStride, float* c, nint cStride, nint depth, bool accumulate, nint ahead)
         where C : struct, IColumns<C, S, V>
     {
         C c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default;
@@ -105,6 +106,7 @@ internal static unsafe class Tile<S, V, T>
         float* end = a + depth;
         for (; a < end; a++, a3++, b += bStride * T.Size)
         {
+            C.Prefetch<T>(b + ahead, vectorStride);
             C columns = C.Load<T>(b, vectorStride);
             c0 = C.MultiplyAdd(S.Broadcast(*a), columns, c0);
             c1 = C.MultiplyAdd(S.Broadcast(a[aStride]), columns, c1);
@@ -123,7 +125,7 @@ internal static unsafe class Tile<S, V, T>
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Rows4<C>(
-        float* a, nint aStride, byte* b, nint bStride, nint vectorStride, float* c, nint cStride, nint depth, bool accumulate)
+        float* a, nint aStride, byte* b, nint bStride, nint vectorStride, float* c, nint cStride, nint depth, bool accumulate, nint ahead)
         where C : struct, IColumns<C, S, V>
     {
         C c0 = default, c1 = default, c2 = default, c3 = default;
@@ -138,6 +140,7 @@ internal static unsafe class Tile<S, V, T>
         float* end = a + depth;
         for (; a < end; a++, a2++, b += bStride * T.Size)
         {
+            C.Prefetch<T>(b + ahead, vectorStride);
             C columns = C.Load<T>(b, vectorStride);
             c0 = C.MultiplyAdd(S.Broadcast(*a), columns, c0);
             c1 = C.MultiplyAdd(S.Broadcast(a[aStride]), columns, c1);
@@ -152,7 +155,7 @@ internal static unsafe class Tile<S, V, T>
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Rows2<C>(
-        float* a, nint aStride, byte* b, nint bStride, nint vectorStride, float* c, nint cStride, nint depth, bool accumulate)
+        float* a, nint aStride, byte* b, nint bStride, nint vectorStride, float* c, nint cStride, nint depth, bool accumulate, nint ahead)
         where C : struct, IColumns<C, S, V>
     {
         C c0 = default, c1 = default;
@@ -164,6 +167,7 @@ internal static unsafe class Tile<S, V, T>
         float* end = a + depth;
         for (; a < end; a++, b += bStride * T.Size)
         {
+            C.Prefetch<T>(b + ahead, vectorStride);
             C columns = C.Load<T>(b, vectorStride);
             c0 = C.MultiplyAdd(S.Broadcast(*a), columns, c0);
             c1 = C.MultiplyAdd(S.Broadcast(a[aStride]), columns, c1);
@@ -174,13 +178,17 @@ internal static unsafe class Tile<S, V, T>
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Rows1<C>(
-        float* a, byte* b, nint bStride, nint vectorStride, float* c, nint depth, bool accumulate)
+        float* a, byte* b, nint bStride, nint vectorStride, float* c, nint depth, bool accumulate, nint ahead)
         where C : struct, IColumns<C, S, V>
     {
         C c0 = default;
         if (accumulate) c0 = C.Load(c);
         float* end = a + depth;
-        for (; a < end; a++, b += bStride * T.Size) c0 = C.MultiplyAdd(S.Broadcast(*a), C.Load<T>(b, vectorStride), c0);
+        for (; a < end; a++, b += bStride * T.Size)
+        {
+            C.Prefetch<T>(b + ahead, vectorStride);
+            c0 = C.MultiplyAdd(S.Broadcast(*a), C.Load<T>(b, vectorStride), c0);
+        }
         C.Store(c, c0);
     }
 }

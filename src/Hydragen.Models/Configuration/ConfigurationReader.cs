@@ -5,7 +5,7 @@ namespace Hydragen.Models;
 /// <summary>Turns <c>config.json</c>, as any version of transformers since 4.37 writes it, into a <see cref="ModelConfiguration"/>.</summary>
 internal static class ConfigurationReader
 {
-    private const int MaxFileBytes = 4 << 20;
+    private const int MaxFileBytes = 1 << 20;
     private const int MaxLayers = 4096;
 
     public static ModelConfiguration Load(string folder)

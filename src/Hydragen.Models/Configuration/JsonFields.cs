@@ -123,26 +123,13 @@ internal sealed class JsonFields
     public JsonFields? Object(string name) =>
         TryGet(name, out JsonElement value) ? new JsonFields(_path, value, $"{_prefix}{name}.") : null;
 
-    /// <summary>The text of a value; <paramref name="name"/> is for the message.</summary>
-    public string TextOf(string name, JsonElement value)
-    {
-        if (value.ValueKind != JsonValueKind.String) throw Error(name, $"must be text, but is {Describe(value)}");
-        try
-        {
-            return value.GetString()!;
-        }
-        catch (InvalidOperationException e)
-        {
-            throw new ModelFormatException(_path, $"'{_prefix}{name}' is not valid Unicode", e);
-        }
-    }
-
     /// <summary>Names of the fields that nobody read.</summary>
     public IEnumerable<string> UnreadNames()
     {
         foreach (JsonProperty property in Value.EnumerateObject())
         {
-            if (!_read.Contains(property.Name)) yield return property.Name;
+            string name = NameOf(property);
+            if (!_read.Contains(name)) yield return name;
         }
     }
 
@@ -161,5 +148,30 @@ internal sealed class JsonFields
         if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out int id) || id < 0)
             throw Error(name, $"must be a token id or a list of them, but has {Describe(value)}");
         return id;
+    }
+
+    private string NameOf(JsonProperty property)
+    {
+        try
+        {
+            return property.Name;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new ModelFormatException(_path, "a key is not valid Unicode", e);
+        }
+    }
+
+    private string TextOf(string name, JsonElement value)
+    {
+        if (value.ValueKind != JsonValueKind.String) throw Error(name, $"must be text, but is {Describe(value)}");
+        try
+        {
+            return value.GetString()!;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new ModelFormatException(_path, $"'{_prefix}{name}' is not valid Unicode", e);
+        }
     }
 }

@@ -13,11 +13,15 @@ internal ref struct JsonTokenStream
     /// <summary>The longest token that is read, escapes included.</summary>
     public const int MaxTokenBytes = 4 << 20;
 
+    /// <summary>The longest value that is skipped because nobody knows its name.</summary>
+    public const int MaxSkippedBytes = 1 << 20;
+
     private const int MinBufferBytes = 64 << 10;
     private const int MaxDepth = 64;
     private static readonly SearchValues<byte> WhiteSpace = SearchValues.Create(" \t\r\n"u8);
 
     private readonly string _path;
+    private readonly string _what;
     private readonly SafeFileHandle _handle;
     private readonly long _end;
     private byte[] _buffer;
@@ -25,10 +29,11 @@ internal ref struct JsonTokenStream
     private int _numBuffered;
     private Utf8JsonReader _reader;
 
-    /// <summary>Starts at a byte offset of a file.</summary>
-    public JsonTokenStream(string path, SafeFileHandle handle, long offset, long length)
+    /// <summary>Starts at a byte offset of a file; <paramref name="what"/> is what messages call the range.</summary>
+    public JsonTokenStream(string path, string what, SafeFileHandle handle, long offset, long length)
     {
         _path = path;
+        _what = what;
         _handle = handle;
         _end = offset + length;
         _buffer = new byte[(int)Math.Min(MinBufferBytes, length)];
@@ -54,13 +59,13 @@ internal ref struct JsonTokenStream
         {
             while (!_reader.Read())
             {
-                if (IsLastBlock) throw Error("the header ends in the middle of a value");
+                if (IsLastBlock) throw Error($"{_what} ends in the middle of a value");
                 ReadBlock();
             }
         }
         catch (JsonException e)
         {
-            throw new ModelFormatException(_path, $"the header is not valid JSON near byte {_bufferOffset + _reader.BytesConsumed}", e);
+            throw new ModelFormatException(_path, $"{_what} is not valid JSON near byte {_bufferOffset + _reader.BytesConsumed}", e);
         }
     }
 
@@ -90,7 +95,13 @@ internal ref struct JsonTokenStream
         Read();
         if (TokenType is not (JsonTokenType.StartObject or JsonTokenType.StartArray)) return;
         int depth = _reader.CurrentDepth;
-        do Read(); while (_reader.CurrentDepth > depth);
+        long start = Position;
+        do
+        {
+            Read();
+            if (Position - start > MaxSkippedBytes) throw Error($"a value of unknown meaning takes more than {MaxSkippedBytes} bytes");
+        }
+        while (_reader.CurrentDepth > depth);
     }
 
     /// <summary>The current string or property name.</summary>
@@ -121,7 +132,7 @@ internal ref struct JsonTokenStream
         {
             int other = _buffer.AsSpan(start, _numBuffered - start).IndexOfAnyExcept(WhiteSpace);
             if (other >= 0)
-                throw new ModelFormatException(_path, $"the header holds more than one JSON value: byte {_bufferOffset + start + other} follows its end");
+                throw new ModelFormatException(_path, $"{_what} holds more than one JSON value: byte {_bufferOffset + start + other} follows its end");
             if (IsLastBlock) return;
             NextBuffer();
             start = 0;
@@ -129,12 +140,12 @@ internal ref struct JsonTokenStream
     }
 
     /// <summary>An exception that names the file and the current offset.</summary>
-    public readonly ModelFormatException Error(string problem) => new(_path, $"{problem} (header byte {Position})");
+    public readonly ModelFormatException Error(string problem) => new(_path, $"{problem} (file byte {Position})");
 
     /// <summary>Cuts a text from a file to a length that a message can carry.</summary>
     public static string Shorten(string text) => text.Length <= 100 ? text : string.Concat(text.AsSpan(0, 100), "…");
 
-    private readonly ModelFormatException NotUnicode(Exception e) => new(_path, $"the text at header byte {Position} is not valid Unicode", e);
+    private readonly ModelFormatException NotUnicode(Exception e) => new(_path, $"the text at file byte {Position} is not valid Unicode", e);
 
     private static string Name(string field, string? owner) => owner is null ? field : $"{field} of '{Shorten(owner)}'";
 
@@ -186,7 +197,7 @@ internal ref struct JsonTokenStream
         if (left > source.Length / 2)
         {
             if (source.Length >= MaxTokenBytes)
-                throw new ModelFormatException(_path, $"the header value at byte {_bufferOffset + consumed} is longer than {MaxTokenBytes} bytes");
+                throw new ModelFormatException(_path, $"the value at file byte {_bufferOffset + consumed} is longer than {MaxTokenBytes} bytes");
             _buffer = new byte[Math.Min(source.Length * 2, MaxTokenBytes)];
         }
         source.AsSpan(consumed, left).CopyTo(_buffer);
@@ -200,7 +211,7 @@ internal ref struct JsonTokenStream
         long offset = _bufferOffset + start;
         int wanted = (int)Math.Min(_buffer.Length - start, _end - offset);
         int numRead = SafetensorsFile.ReadSome(_handle, _buffer.AsSpan(start, wanted), offset);
-        if (numRead < wanted) throw new ModelFormatException(_path, $"the file ended at byte {offset + numRead} while its header was read");
+        if (numRead < wanted) throw new ModelFormatException(_path, $"the file ended at byte {offset + numRead} while {_what} was read");
         return numRead;
     }
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Hydragen.Core;
 using Microsoft.Win32.SafeHandles;
 
 namespace Hydragen.Models;
@@ -87,6 +88,34 @@ public sealed class SafetensorsFile : IDisposable
                 $"Tensor {tensor.Name} has {tensor.ByteLength} bytes; {destination.Length} from there on leave it.");
         }
         ReadExactly(Path, _handle, destination, tensor.ByteOffset + byteOffset);
+    }
+
+    /// <summary>Reads elements of an F32, BF16 or F16 tensor, widened to FP32.</summary>
+    /// <param name="tensor">A tensor of this file.</param>
+    /// <param name="firstElement">First element, in row-major order.</param>
+    /// <param name="destination">Filled completely.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The range leaves the tensor.</exception>
+    /// <exception cref="ModelFormatException">The tensor has another dtype, or the file became shorter since it was opened.</exception>
+    public void ReadSingles(SafetensorsTensor tensor, long firstElement, Span<float> destination)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        if (!tensor.Dtype.TryGetElementType(out ElementType type))
+            throw new ModelFormatException(Path, $"tensor '{tensor.Name}' has dtype {tensor.Dtype.FormatName()}; F32, BF16 or F16 is needed");
+        int size = type.SizeInBytes();
+        if (firstElement < 0 || firstElement > tensor.ByteLength / size - destination.Length)
+        {
+            throw new ArgumentOutOfRangeException(nameof(firstElement), firstElement,
+                $"Tensor {tensor.Name} has {tensor.ByteLength / size} elements; {destination.Length} from there on leave it.");
+        }
+        Span<byte> piece = stackalloc byte[4096];
+        while (!destination.IsEmpty)
+        {
+            int count = Math.Min(piece.Length / size, destination.Length);
+            Read(tensor, firstElement * size, piece[..(count * size)]);
+            WeightNumbers.Widen(type, piece[..(count * size)], destination);
+            destination = destination[count..];
+            firstElement += count;
+        }
     }
 
     /// <inheritdoc/>

@@ -23,7 +23,7 @@ internal sealed class SafetensorsHeader
     {
         _path = path;
         _dataOffset = sizeof(ulong) + headerLength;
-        Parse(new JsonTokenStream(path, handle, sizeof(ulong), headerLength));
+        Parse(new JsonTokenStream(path, "the header", handle, sizeof(ulong), headerLength));
         CheckTiling(fileLength);
     }
 

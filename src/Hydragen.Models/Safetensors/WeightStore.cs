@@ -1,5 +1,3 @@
-using System.Text.Json;
-
 namespace Hydragen.Models;
 
 /// <summary>
@@ -10,7 +8,6 @@ public sealed class WeightStore : IDisposable
 {
     private const string SingleFile = "model.safetensors";
     private const string IndexFile = "model.safetensors.index.json";
-    private const int MaxIndexBytes = 16 << 20;
     private const int MaxShards = 1024;
 
     private readonly List<SafetensorsFile> _files = [];
@@ -41,7 +38,7 @@ public sealed class WeightStore : IDisposable
         var store = new WeightStore(isSingle ? single : index);
         try
         {
-            if (isSingle) store.AddAll(SafetensorsFile.Open(single));
+            if (isSingle) store.AddSingle(single);
             else store.AddShards(folder);
             return store;
         }
@@ -60,43 +57,39 @@ public sealed class WeightStore : IDisposable
 
     private static bool Exists(string path) => File.Exists(path) || Directory.Exists(path) || new FileInfo(path).LinkTarget is not null;
 
-    private void AddAll(SafetensorsFile file)
+    private void AddSingle(string path)
     {
+        SafetensorsFile file = SafetensorsFile.Open(path);
         _files.Add(file);
-        foreach (SafetensorsTensor tensor in file.Tensors.Values)
-        {
-            if (!_tensors.TryAdd(tensor.Name, new WeightTensor(file, tensor)))
-                throw new ModelFormatException(file.Path, $"tensor '{tensor.Name}' is also in {_tensors[tensor.Name].File.Path}");
-        }
+        AddTensors(file);
     }
 
     private void AddShards(string folder)
     {
-        Dictionary<string, string> shardOfTensor = ReadIndex();
+        Dictionary<string, string> shardOfTensor = WeightIndex.Read(Path);
         var shards = new HashSet<string>(shardOfTensor.Values, StringComparer.Ordinal);
         if (shards.Count > MaxShards) throw new ModelFormatException(Path, $"'weight_map' names {shards.Count} files; at most {MaxShards} are supported");
         foreach (string shard in shards) ShardName.Check(Path, folder, shard);
-        foreach (string shard in shards) AddAll(SafetensorsFile.Open(System.IO.Path.Combine(folder, shard)));
+        foreach (string shard in shards)
+        {
+            SafetensorsFile file = SafetensorsFile.Open(System.IO.Path.Combine(folder, shard));
+            _files.Add(file);
+            foreach (string name in file.Tensors.Keys)
+            {
+                if (!shardOfTensor.TryGetValue(name, out string? listed))
+                    throw new ModelFormatException(file.Path, $"tensor '{name}' is not listed in {IndexFile}");
+                if (listed != shard) throw new ModelFormatException(file.Path, $"tensor '{name}' is here, but {IndexFile} places it in {listed}");
+            }
+            AddTensors(file);
+        }
         foreach ((string name, string shard) in shardOfTensor)
         {
-            if (!_tensors.TryGetValue(name, out WeightTensor? found))
-                throw new ModelFormatException(Path, $"'weight_map' places tensor '{name}' in {shard}, but it is not there");
-            if (System.IO.Path.GetFileName(found.File.Path) != shard)
-                throw new ModelFormatException(Path, $"'weight_map' places tensor '{name}' in {shard}, but it is in {System.IO.Path.GetFileName(found.File.Path)}");
-        }
-        foreach ((string name, WeightTensor tensor) in _tensors)
-        {
-            if (!shardOfTensor.ContainsKey(name)) throw new ModelFormatException(tensor.File.Path, $"tensor '{name}' is not listed in {IndexFile}");
+            if (!_tensors.ContainsKey(name)) throw new ModelFormatException(Path, $"'weight_map' places tensor '{name}' in {shard}, but it is not there");
         }
     }
 
-    private Dictionary<string, string> ReadIndex()
+    private void AddTensors(SafetensorsFile file)
     {
-        JsonFields map = JsonFields.ReadFile(Path, MaxIndexBytes).Object("weight_map")
-            ?? throw new ModelFormatException(Path, "'weight_map' is missing");
-        var shardOfTensor = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (JsonProperty entry in map.Value.EnumerateObject()) shardOfTensor.Add(entry.Name, map.TextOf(entry.Name, entry.Value));
-        if (shardOfTensor.Count == 0) throw new ModelFormatException(Path, "'weight_map' is empty");
-        return shardOfTensor;
+        foreach (SafetensorsTensor tensor in file.Tensors.Values) _tensors.Add(tensor.Name, new WeightTensor(file, tensor));
     }
 }
