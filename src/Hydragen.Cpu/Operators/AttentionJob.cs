@@ -65,6 +65,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Run<T>(in AttentionItem item, float* scratch)
         where T : struct, IStorage
     {
@@ -93,6 +94,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         Finish(plan, item, segment, block);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadQueries(AttentionPlan plan, in AttentionItem item, in AttentionSegment segment, ref Block block)
     {
         int group = Shape.GroupSize, headDim = Shape.HeadDim;
@@ -275,6 +277,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         return S.Multiply(logit, S.Broadcast(Log2E));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Finish(AttentionPlan plan, in AttentionItem item, in AttentionSegment segment, in Block block)
     {
         int group = Shape.GroupSize, headDim = Shape.HeadDim;
