@@ -96,6 +96,11 @@ internal sealed unsafe class CpuKvCache : KvCache
         CheckRange(sourceSlot, numTokens, nameof(sourceSlot));
         CheckRange(destinationSlot, numTokens, nameof(destinationSlot));
         byte* source = (byte*)_pages[sourceSlot / PageSize], destination = (byte*)_pages[destinationSlot / PageSize];
+        if (numTokens == PageSize)
+        {
+            Buffer.MemoryCopy(source, destination, BytesPerPage, BytesPerPage);
+            return;
+        }
         int from = sourceSlot % PageSize, to = destinationSlot % PageSize;
         long valueRowBytes = (long)PaddedHeadDim * _elementSize;
         for (int head = 0; head < Shape.NumLayers * Shape.NumKvHeads; head++, source += HeadBytes, destination += HeadBytes)
