@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -95,6 +96,11 @@ internal sealed unsafe class CpuKvCache : KvCache
         CheckRange(sourceSlot, numTokens, nameof(sourceSlot));
         CheckRange(destinationSlot, numTokens, nameof(destinationSlot));
         byte* source = (byte*)_pages[sourceSlot / PageSize], destination = (byte*)_pages[destinationSlot / PageSize];
+        if (numTokens == PageSize)
+        {
+            Buffer.MemoryCopy(source, destination, BytesPerPage, BytesPerPage);
+            return;
+        }
         int from = sourceSlot % PageSize, to = destinationSlot % PageSize;
         long valueRowBytes = (long)PaddedHeadDim * _elementSize;
         for (int head = 0; head < Shape.NumLayers * Shape.NumKvHeads; head++, source += HeadBytes, destination += HeadBytes)
@@ -128,6 +134,7 @@ internal sealed unsafe class CpuKvCache : KvCache
     }
 
     /// <summary>Stores one head of one token; the slot was checked.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Append(ElementConverter converter, int layer, int kvHead, int slot, float* key, float* value)
     {
         byte* head = (byte*)_pages[slot / PageSize] + HeadOffset(layer, kvHead);
@@ -163,6 +170,7 @@ internal sealed unsafe class CpuKvCache : KvCache
         _numPages = 0;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void AppendKey<T>(byte* keys, float* key)
         where T : struct, IStorage
     {
@@ -185,6 +193,7 @@ internal sealed unsafe class CpuKvCache : KvCache
     private byte* KeyAddress(byte* head, int token) =>
         head + ((long)(token / StripWidth) * Shape.HeadDim * StripWidth + token % StripWidth) * _elementSize;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void CopyKey<E>(E* source, E* destination)
         where E : unmanaged
     {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -75,6 +76,7 @@ internal sealed unsafe class CpuMatrix : PackedMatrix
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void PackRow<E>(E* row, E* strips, int index)
         where E : unmanaged
     {

@@ -35,9 +35,10 @@ internal abstract unsafe class AttentionJob : Job
     public PartialResults Parts;
     public float* Scratch;
 
-    /// <summary>FP32 elements of scratch that each worker needs: queries, sums, states and one tile of scores.</summary>
+    /// <summary>FP32 elements of scratch that each worker needs: queries, sums, states, one tile of scores and one widened page.</summary>
     public static int ScratchPerWorker(int headDim) =>
-        AttentionWork.MaxVectors * (headDim + PaddedTo16(headDim) + StatePerVector) + 6 * KvCache.PageSize;
+        AttentionWork.MaxVectors * (headDim + PaddedTo16(headDim) + StatePerVector)
+        + KvCache.PageSize * (6 + headDim + PaddedTo16(headDim));
 
     /// <summary>The count rounded up to whole strips.</summary>
     protected static int PaddedTo16(int count) => (count + 15) & ~15;
@@ -65,6 +66,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Run<T>(in AttentionItem item, float* scratch)
         where T : struct, IStorage
     {
@@ -75,6 +77,8 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         ReadOnlySpan<nuint> addresses = Cache.Pages;
         long headOffset = Cache.HeadOffset(Layer, item.KvHead);
+        // Widening halves takes several instructions, so many vectors share it.
+        bool widens = typeof(T) == typeof(Float16Storage) && item.NumVectors > 2 * Tile<S, V, T>.MaxRows;
         bool isReadBound = item.NumVectors <= MaxReadBoundVectors;
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
@@ -88,11 +92,18 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             // The matching line of the next page is fetched with each line of this one.
             nint ahead = isReadBound && page + 1 < endPage
                 ? (nint)(addresses[pages[page + 1]] - addresses[pages[page]]) : 0;
+            if (widens)
+            {
+                Converter.ToSingle(keys, Cache.Shape.ElementType, block.Page, KvCache.PageSize * (Shape.HeadDim + block.SumStride));
+                PassPage<Float32Storage>(block, segment.Mask, (byte*)block.Page, (byte*)(block.Page + KvCache.PageSize * Shape.HeadDim), 0, position, low, high);
+                continue;
+            }
             PassPage<T>(block, segment.Mask, keys, keys + Cache.ValueOffset, ahead, position, low, high);
         }
         Finish(plan, item, segment, block);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadQueries(AttentionPlan plan, in AttentionItem item, in AttentionSegment segment, ref Block block)
     {
         int group = Shape.GroupSize, headDim = Shape.HeadDim;
@@ -275,6 +286,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         return S.Multiply(logit, S.Broadcast(Log2E));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Finish(AttentionPlan plan, in AttentionItem item, in AttentionSegment segment, in Block block)
     {
         int group = Shape.GroupSize, headDim = Shape.HeadDim;
@@ -310,7 +322,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
     /// <summary>A worker's scratch memory, divided up.</summary>
     private struct Block
     {
-        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes;
+        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Page;
         public readonly int* Positions;
         public readonly int NumVectors, SumStride;
         public int FirstPosition = int.MaxValue, LastPosition = -1;
@@ -326,6 +338,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             Max = Queries + AttentionWork.MaxVectors * headDim;
             Slopes = Max + AttentionWork.MaxVectors;
             Positions = (int*)(Slopes + AttentionWork.MaxVectors);
+            Page = Slopes + 2 * AttentionWork.MaxVectors;
         }
     }
 }

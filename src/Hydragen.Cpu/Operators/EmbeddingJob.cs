@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -22,6 +23,7 @@ internal sealed unsafe class EmbeddingJob : Job
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Row<T>(int row)
         where T : struct, IStorage
     {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -16,6 +17,7 @@ internal sealed unsafe class GatherJob : Job
     public int RowLength;
     public int RowsPerItem;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
     {
         int elementSize = Type.SizeInBytes();

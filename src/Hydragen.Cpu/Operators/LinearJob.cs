@@ -52,6 +52,7 @@ internal sealed unsafe class LinearJob<S, V> : LinearJob
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Block<T>(int item, int worker)
         where T : struct, IStorage
     {
