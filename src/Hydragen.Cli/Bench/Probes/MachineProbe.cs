@@ -1,0 +1,116 @@
+using System.Diagnostics;
+
+namespace Hydragen.Cli.Bench;
+
+/// <summary>
+/// Measures the ceilings of the machine and, between measurements, its state. The state is the rate of multiply-adds that take an
+/// operand from the first-level cache: a neighbour on the same physical core slows these down, while pure register arithmetic
+/// hardly notices it.
+/// </summary>
+internal sealed class MachineProbe
+{
+    private const int Attempts = 5;
+    private const long MinReadBytes = 256L << 20, MaxReadBytes = 2L << 30;
+    private static readonly TimeSpan ArithmeticTime = TimeSpan.FromMilliseconds(20);
+
+    private readonly ProbeKernels _kernels = ProbeKernels.Best;
+    private readonly float[] _operands = new float[ProbeKernels.FedElements];
+    private readonly int _numThreads;
+    private readonly long _numRounds;
+    private float _sink;
+
+    public MachineProbe(int numThreads)
+    {
+        _numThreads = numThreads;
+        Array.Fill(_operands, 1);
+        _numRounds = CountRounds();
+    }
+
+    /// <summary>The best state seen so far, in GFLOP/s.</summary>
+    public double BestState { get; private set; }
+
+    /// <summary>The state of this moment, in GFLOP/s; takes some tens of milliseconds.</summary>
+    public double MeasureState()
+    {
+        double rate = Math.Max(FedRate(), FedRate());
+        BestState = Math.Max(BestState, rate);
+        return rate;
+    }
+
+    /// <summary>Measures everything; takes a second or two.</summary>
+    /// <param name="lastLevelCacheBytes">Size of the last cache; far more than that is read.</param>
+    /// <param name="maxBytes">The most memory to use.</param>
+    /// <param name="cancellationToken">Ends it between two attempts.</param>
+    public Ceilings MeasureCeilings(long lastLevelCacheBytes, long maxBytes, CancellationToken cancellationToken)
+    {
+        double fma = 0, fed = 0, read = 0, streams = 0;
+        for (int i = 0; i < Attempts; i++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            fma = Math.Max(fma, ArithmeticRate(() => _kernels.MultiplyAdd(_numRounds)));
+            fed = Math.Max(fed, FedRate());
+        }
+        BestState = Math.Max(BestState, fed);
+
+        long bytes = Math.Min(Math.Clamp(16 * lastLevelCacheBytes, MinReadBytes, MaxReadBytes), Math.Max(MinReadBytes, maxBytes));
+        float[] buffer = LargeArray.Allocate((int)(bytes / sizeof(float)));
+        RunTogether(thread => Slice(buffer, thread).Span.Fill(1));
+        for (int i = 0; i < Attempts; i++)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            read = Math.Max(read, bytes / RunTogether(thread => Keep(_kernels.Read(Slice(buffer, thread).Span))) / 1e9);
+            streams = Math.Max(streams, bytes / RunTogether(thread => Keep(_kernels.ReadStreams(Slice(buffer, thread).Span))) / 1e9);
+        }
+        return new Ceilings(_kernels.NumLanes, fma, fed, read, streams, bytes);
+    }
+
+    private double FedRate() => ArithmeticRate(() => _kernels.MultiplyAddFromMemory(_operands, _numRounds));
+
+    private double ArithmeticRate(Func<float> loop)
+    {
+        double seconds = RunTogether(_ => Keep(loop()));
+        return 2.0 * _numRounds * ProbeKernels.NumSums * _kernels.NumLanes * _numThreads / seconds / 1e9;
+    }
+
+    /// <summary>Rounds that take about <see cref="ArithmeticTime"/>.</summary>
+    private long CountRounds()
+    {
+        long numRounds = 1 << 14;
+        while (true)
+        {
+            long start = Stopwatch.GetTimestamp();
+            Keep(_kernels.MultiplyAdd(numRounds));
+            TimeSpan time = Stopwatch.GetElapsedTime(start);
+            if (time > ArithmeticTime / 4) return (long)(numRounds * (ArithmeticTime / time));
+            numRounds *= 2;
+        }
+    }
+
+    private Memory<float> Slice(float[] buffer, int thread)
+    {
+        int length = buffer.Length / _numThreads;
+        return buffer.AsMemory(thread * length, length);
+    }
+
+    /// <summary>Runs work on all threads at once; returns the seconds from the first start to the last end.</summary>
+    private double RunTogether(Action<int> work)
+    {
+        var starts = new long[_numThreads];
+        var ends = new long[_numThreads];
+        using var barrier = new Barrier(_numThreads);
+        void Run(int thread)
+        {
+            barrier.SignalAndWait();
+            starts[thread] = Stopwatch.GetTimestamp();
+            work(thread);
+            ends[thread] = Stopwatch.GetTimestamp();
+        }
+        Thread[] threads = [.. Enumerable.Range(1, _numThreads - 1).Select(i => new Thread(() => Run(i)) { IsBackground = true })];
+        foreach (Thread thread in threads) thread.Start();
+        Run(0);
+        foreach (Thread thread in threads) thread.Join();
+        return Stopwatch.GetElapsedTime(starts.Min(), ends.Max()).TotalSeconds;
+    }
+
+    private void Keep(float value) => Volatile.Write(ref _sink, value);
+}

@@ -1,0 +1,18 @@
+using System.CommandLine;
+using Hydragen.Cli.Bench;
+using Hydragen.Cli.Output;
+
+namespace Hydragen.Cli.Commands;
+
+/// <summary>Measures attention and generation with sharing and without, beside the ceilings of the machine.</summary>
+internal static class BenchCommand
+{
+    private const string Details = "Results are stored and reproduced as bench/README.md of the repository says.";
+
+    public static Command Create(Terminal terminal)
+    {
+        var command = new Verb("bench", "Measure attention or generation, beside what the machine can do.", Details);
+        command.Subcommands.Add(AttentionBenchCommand.Create(terminal));
+        return command;
+    }
+}
