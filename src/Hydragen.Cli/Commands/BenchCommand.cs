@@ -13,6 +13,7 @@ internal static class BenchCommand
     {
         var command = new Verb("bench", "Measure attention or generation, beside what the machine can do.", Details);
         command.Subcommands.Add(AttentionBenchCommand.Create(terminal));
+        command.Subcommands.Add(GenerationBenchCommand.Create(terminal));
         return command;
     }
 }

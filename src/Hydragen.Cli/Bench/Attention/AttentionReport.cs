@@ -18,23 +18,20 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
         _rows.AddRange(rows);
         if (output is null) return;
         AttentionMeasurement? shared = rows.FirstOrDefault(row => row.Mode == SharingMode.Hydragen);
-        foreach (AttentionMeasurement row in rows) WriteJson(output, row, row.RatioTo(shared));
+        foreach (AttentionMeasurement row in rows) WriteJson(output, row, row == shared ? null : row.RatioTo(shared));
     }
 
     public void WriteTable(Terminal terminal)
     {
-        Table table = new Table().Border(TableBorder.Rounded);
-        foreach (string title in (string[])["batch", "prefix", "suffix"]) table.AddColumn(new TableColumn(title).RightAligned());
-        table.AddColumn("mode");
-        foreach (string title in (string[])["ms", "min–max", "GFLOP/s", "of FMA", "GB/s", "of read", "× hydragen", "min–max", "machine"])
-            table.AddColumn(new TableColumn(title).RightAligned());
+        Table table = BenchTable.Create(terminal,
+            ["batch", "prefix", "suffix", "mode", "ms (min–max)", "GFLOP/s", "of FMA", "GB/s", "of read", "× hydragen (min–max)", "machine"]);
         AttentionMeasurement? shared = null;
         foreach (AttentionMeasurement row in _rows)
         {
             if (row.Mode == SharingMode.Hydragen) shared = row;
             table.AddRow([.. Cells(row, shared?.Cell == row.Cell ? shared : null).Select(Markup.Escape)]);
         }
-        terminal.Console.Write(table);
+        BenchTable.Write(terminal, table);
         foreach (AttentionMeasurement row in _rows.Where(row => row.Skipped is not null))
             terminal.Note($"batch {row.Cell.Batch}, prefix {row.Cell.Prefix}, suffix {row.Cell.Suffix}, {row.Mode.Name()}: does not fit; {row.Skipped}");
         int numNoisy = _rows.Where(row => row.Skipped is null && !row.State.IsQuiet).Select(row => row.Cell).Distinct().Count();
@@ -73,18 +70,17 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
     {
         CultureInfo culture = CultureInfo.InvariantCulture;
         string[] cell = [row.Cell.Batch.ToString(culture), row.Cell.Prefix.ToString(culture), row.Cell.Suffix.ToString(culture), row.Mode.Name()];
-        if (row.Skipped is not null) return [.. cell, "does not fit", "", "", "", "", "", "", "", ""];
+        if (row.Skipped is not null) return [.. cell, "does not fit", "", "", "", "", "", ""];
         double gflops = Gflops(row), gigabytes = Gigabytes(row);
         Spread ms = new(row.Time.Median * 1e3, row.Time.Min * 1e3, row.Time.Max * 1e3);
         Spread? ratio = row.Mode == SharingMode.Hydragen ? null : row.RatioTo(shared);
         return
         [
             .. cell,
-            ms.Median.ToString("0.000", culture), string.Create(culture, $"{ms.Min:0.000}–{ms.Max:0.000}"),
+            string.Create(culture, $"{ms.Median:0.000} ({ms.Min:0.000}–{ms.Max:0.000})"),
             gflops.ToString("0.0", culture), (gflops / ceilings.FmaGflops).ToString("0 %", culture),
             gigabytes.ToString("0.0", culture), (gigabytes / ceilings.BestReadGigabytes).ToString("0 %", culture),
-            ratio?.Median.ToString("0.00", culture) ?? "",
-            ratio is { } spread ? string.Create(culture, $"{spread.Min:0.00}–{spread.Max:0.00}") : "",
+            ratio is { } spread ? string.Create(culture, $"{spread.Median:0.00} ({spread.Min:0.00}–{spread.Max:0.00})") : "",
             string.Create(culture, $"{(row.State.IsQuiet ? "quiet" : "noisy")} {row.State.Share:0 %}"),
         ];
     }

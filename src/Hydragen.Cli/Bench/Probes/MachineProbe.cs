@@ -11,10 +11,13 @@ internal sealed class MachineProbe
 {
     private const int Attempts = 5;
     private const long MinReadBytes = 256L << 20, MaxReadBytes = 2L << 30;
+
+    // Slices begin with a cache line, and so do the streams within them.
+    private const int SliceMultiple = 1024;
     private static readonly TimeSpan ArithmeticTime = TimeSpan.FromMilliseconds(20);
 
     private readonly ProbeKernels _kernels = ProbeKernels.Best;
-    private readonly float[] _operands = new float[ProbeKernels.FedElements];
+    private readonly Memory<float> _operands = LargeArray.Allocate(ProbeKernels.FedElements);
     private readonly int _numThreads;
     private readonly long _numRounds;
     private float _sink;
@@ -22,7 +25,7 @@ internal sealed class MachineProbe
     public MachineProbe(int numThreads)
     {
         _numThreads = numThreads;
-        Array.Fill(_operands, 1);
+        _operands.Span.Fill(1);
         _numRounds = CountRounds();
     }
 
@@ -53,7 +56,7 @@ internal sealed class MachineProbe
         BestState = Math.Max(BestState, fed);
 
         long bytes = Math.Min(Math.Clamp(16 * lastLevelCacheBytes, MinReadBytes, MaxReadBytes), Math.Max(MinReadBytes, maxBytes));
-        float[] buffer = LargeArray.Allocate((int)(bytes / sizeof(float)));
+        Memory<float> buffer = LargeArray.Allocate((int)(bytes / sizeof(float)));
         RunTogether(thread => Slice(buffer, thread).Span.Fill(1));
         for (int i = 0; i < Attempts; i++)
         {
@@ -64,7 +67,7 @@ internal sealed class MachineProbe
         return new Ceilings(_kernels.NumLanes, fma, fed, read, streams, bytes);
     }
 
-    private double FedRate() => ArithmeticRate(() => _kernels.MultiplyAddFromMemory(_operands, _numRounds));
+    private double FedRate() => ArithmeticRate(() => _kernels.MultiplyAddFromMemory(_operands.Span, _numRounds));
 
     private double ArithmeticRate(Func<float> loop)
     {
@@ -86,10 +89,10 @@ internal sealed class MachineProbe
         }
     }
 
-    private Memory<float> Slice(float[] buffer, int thread)
+    private Memory<float> Slice(Memory<float> buffer, int thread)
     {
-        int length = buffer.Length / _numThreads;
-        return buffer.AsMemory(thread * length, length);
+        int length = buffer.Length / _numThreads / SliceMultiple * SliceMultiple;
+        return buffer.Slice(thread * length, length);
     }
 
     /// <summary>Runs work on all threads at once; returns the seconds from the first start to the last end.</summary>
