@@ -12,6 +12,9 @@ internal readonly record struct AttentionMemory
 {
     private const int MaxLayers = 1024;
 
+    // A query, an output, and two outputs that are compared, all in at most FP32.
+    private const int BytesPerQueryElement = 4 * sizeof(float);
+
     /// <summary>Plans the memory of a cell.</summary>
     /// <param name="setup">The run.</param>
     /// <param name="cell">The cell.</param>
@@ -25,7 +28,8 @@ internal readonly record struct AttentionMemory
         bool wantsShared = setup.Modes.Any(mode => mode != SharingMode.Copied), wantsCopies = setup.Modes.Contains(SharingMode.Copied);
         SharedPages = wantsShared ? PrefixPages + (long)cell.Batch * SuffixPages : 0;
         CopiedPages = wantsCopies ? (long)cell.Batch * CopyPages : 0;
-        SharedBytes = SharedPages * bytesPerPage;
+        long numQueryElements = (long)cell.Batch * setup.QueryLength * setup.Shape.NumHeads * setup.Shape.HeadDim;
+        SharedBytes = SharedPages * bytesPerPage + numQueryElements * BytesPerQueryElement;
         CopiedBytes = SharedBytes + CopiedPages * bytesPerPage;
         HasShared = wantsShared && Fits(SharedPages, SharedBytes);
         HasCopies = wantsCopies && Fits(CopiedPages, CopiedBytes);
@@ -34,7 +38,8 @@ internal readonly record struct AttentionMemory
         SharedLayers = Layers(SharedPages * bytesPerPage, ref rest);
         CopiedLayers = Layers(CopiedPages * bytesPerPage, ref rest);
 
-        bool Fits(long pages, long bytes) => bytes <= setup.MaxBytes && pages <= int.MaxValue / KvCache.PageSize;
+        bool Fits(long pages, long bytes) =>
+            bytes <= setup.MaxBytes && pages <= int.MaxValue / KvCache.PageSize && numQueryElements <= Array.MaxLength;
 
         int Layers(long bytes, ref long rest)
         {

@@ -69,6 +69,12 @@ internal sealed class AttentionWorkload : IDisposable
     public float[] RunFirstLayer(SharingMode mode)
     {
         _nextLayer[(int)mode] = 0;
+        return RunNextLayer(mode);
+    }
+
+    /// <summary>Like <see cref="Run"/>, and returns the output.</summary>
+    public float[] RunNextLayer(SharingMode mode)
+    {
         Run(mode);
         var output = new float[_output.Length];
         _output.Download(output);

@@ -29,12 +29,12 @@ internal static class GenerationBenchCommand
         {
             GenerationSetup setup = sweep.Read(parsed, arguments.Modes(parsed), arguments.Repeats(parsed));
             ModelSize? size = sweep.RandomModelSize(parsed);
+            string? folder = size is null ? sweep.ModelFolder(parsed) : null;
             arguments.CheckPlot(parsed);
             var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount);
             Ceilings ceilings = await Task.Run(
                 () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxKvBytes / 4, cancellationToken), CancellationToken.None);
 
-            using RandomModel? random = size is null ? null : RandomModel.Write(size, setup.ContextLength);
             var options = new LanguageModelOptions
             {
                 ComputeType = setup.ComputeType,
@@ -42,8 +42,7 @@ internal static class GenerationBenchCommand
                 MaxKvBytes = setup.MaxKvBytes,
                 MaxBatchRows = Math.Max(new LanguageModelOptions().MaxBatchRows, setup.Cells.Max(cell => cell.Batch)),
             };
-            using LanguageModel model = await terminal.WithProgressAsync("Loading the model", progress =>
-                LanguageModel.LoadAsync(random?.Folder ?? sweep.ModelFolder(parsed), options, progress, cancellationToken));
+            using LanguageModel model = await LoadAsync(terminal, folder, size, setup.ContextLength, options, cancellationToken);
             if (setup.ContextLength > model.Configuration.MaxContextLength)
             {
                 throw new InputException(
@@ -71,5 +70,13 @@ internal static class GenerationBenchCommand
             arguments.WritePlot(parsed, report.Chart());
         });
         return command;
+    }
+
+    private static async Task<LanguageModel> LoadAsync(
+        Terminal terminal, string? folder, ModelSize? size, int contextLength, LanguageModelOptions options, CancellationToken cancellationToken)
+    {
+        using RandomModel? random = size is null ? null : RandomModel.Write(size, contextLength);
+        return await terminal.WithProgressAsync(
+            "Loading the model", progress => LanguageModel.LoadAsync(random?.Folder ?? folder!, options, progress, cancellationToken));
     }
 }
