@@ -58,6 +58,29 @@ public sealed class AttentionBenchTests
     }
 
     [Fact]
+    public async Task The_micro_protocol_is_the_default_and_measures_three_prefixes()
+    {
+        // With one mebibyte nothing fits, so that nothing is measured.
+        BenchRun run = await BenchRun.RunAsync("attention --max-kv-memory 1 --json");
+        Assert.Equal(
+            from prefix in (int[])[1024, 4096, 16384] from mode in (string[])["hydragen", "paged", "copied"] select ("micro", 64, prefix, 128, mode),
+            run.Lines[1..].Select(line => (
+                line.GetProperty("protocol").GetString()!, line.GetProperty("batch").GetInt32(), line.GetProperty("prefix").GetInt32(),
+                line.GetProperty("suffix").GetInt32(), line.GetProperty("mode").GetString()!)));
+        Assert.All(run.Lines[1..], line => Assert.True(line.TryGetProperty("skipped", out _)));
+    }
+
+    [Theory]
+    [InlineData("published --suffix 0,512", 4 * 2)]
+    [InlineData("published", 4 * 33)]
+    [InlineData("custom", 1)]
+    public async Task Each_protocol_has_its_points(string protocol, int numPoints)
+    {
+        BenchRun run = await BenchRun.RunAsync($"attention --protocol {protocol} --modes copied --max-kv-memory 1 --json");
+        Assert.Equal(1 + numPoints, run.Lines.Length);
+    }
+
+    [Fact]
     public async Task The_chart_is_written()
     {
         string path = Path.Combine(Path.GetTempPath(), $"hydragen-bench-{Guid.NewGuid():N}.svg");

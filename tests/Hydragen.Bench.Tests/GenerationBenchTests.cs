@@ -38,6 +38,16 @@ public sealed class GenerationBenchTests
     }
 
     [Fact]
+    public async Task Lists_that_are_not_given_have_the_values_that_the_help_names()
+    {
+        BenchRun run = await BenchRun.RunAsync("generate --random-model 1,16,1,1,16,50 --threads 1 --repeats 1 --modes no-attention --json");
+        Assert.Equal(
+            from prefix in (int[])[1024, 4096] from batch in (int[])[1, 8, 32, 64] select (batch, prefix, 32),
+            run.Lines[1..].Select(line => (
+                line.GetProperty("batch").GetInt32(), line.GetProperty("prefix").GetInt32(), line.GetProperty("new_tokens").GetInt32())));
+    }
+
+    [Fact]
     public async Task What_does_not_fit_is_listed()
     {
         BenchRun run = await BenchRun.RunAsync($"{Tiny} --batch 64 --prefix 256 --new-tokens 4 --modes hydragen,copied --max-kv-memory 8 --json");

@@ -9,8 +9,8 @@ internal static class NumberList
     /// <summary>The most values of a list.</summary>
     public const int MaxCount = 1000;
 
-    /// <summary>An option; null when it is not given.</summary>
-    public static Option<int[]?> Option(string name, string description, int min, int max) => new(name)
+    /// <summary>An option without a default; see <see cref="Get"/>.</summary>
+    public static Option<int[]> Option(string name, string description, int min, int max) => new(name)
     {
         Description = description,
         HelpName = "n,n,..",
@@ -20,9 +20,13 @@ internal static class NumberList
             int[]? values = Parse(text);
             if (values is null) result.AddError($"{name} takes numbers like 1,8,32 or 0..512..16 (first..last..step), at most {MaxCount}, not '{text}'");
             else if (values.Any(value => value < min || value > max)) result.AddError($"{name} takes numbers from {min} to {max}, not '{text}'");
-            return values;
+            return values ?? [];
         },
     };
+
+    /// <summary>The values that were given, or others when the option was not.</summary>
+    public static IReadOnlyList<int> Get(ParseResult parsed, Option<int[]> option, params IReadOnlyList<int> otherwise) =>
+        parsed.GetResult(option) is null ? otherwise : parsed.GetValue(option)!;
 
     /// <summary>The values of a list, or null when it is malformed.</summary>
     public static int[]? Parse(string text)

@@ -15,9 +15,9 @@ internal sealed class AttentionArguments
         "--protocol", "The shapes to measure.", AttentionProtocols.Micro,
         AttentionProtocols.Published, AttentionProtocols.Micro, AttentionProtocols.Custom);
 
-    private readonly Option<int[]?> _batch = NumberList.Option("--batch", "Sequences (custom only; default 64).", 1, 65_536);
-    private readonly Option<int[]?> _prefix = NumberList.Option("--prefix", "Shared tokens (custom only; default 4096).", 0, MaxTokens);
-    private readonly Option<int[]?> _suffix = NumberList.Option(
+    private readonly Option<int[]> _batch = NumberList.Option("--batch", "Sequences (custom only; default 64).", 1, 65_536);
+    private readonly Option<int[]> _prefix = NumberList.Option("--prefix", "Shared tokens (custom only; default 4096).", 0, MaxTokens);
+    private readonly Option<int[]> _suffix = NumberList.Option(
         "--suffix", "Own tokens of each sequence (published and custom; default 0..512..16 and 128).", 0, MaxTokens);
 
     private readonly Option<int?> _heads = Values.OptionalInteger("--heads", "Query heads (custom only; default 8).", 1, MaxHeads);
@@ -47,14 +47,13 @@ internal sealed class AttentionArguments
         string protocol = parsed.GetValue(_protocol)!;
         if (protocol != AttentionProtocols.Custom) Refuse(parsed, protocol, _batch, _prefix, _heads, _kvHeads, _headDim);
         if (protocol == AttentionProtocols.Micro) Refuse(parsed, protocol, _suffix);
-        IReadOnlyList<int>? suffixes = parsed.GetValue(_suffix);
         (AttentionShape shape, IReadOnlyList<AttentionCell> cells) = protocol switch
         {
             AttentionProtocols.Published =>
-                (AttentionProtocols.PublishedShape, AttentionProtocols.PublishedCells(suffixes ?? AttentionProtocols.PublishedSuffixes)),
+                (AttentionProtocols.PublishedShape, AttentionProtocols.PublishedCells(NumberList.Get(parsed, _suffix, AttentionProtocols.PublishedSuffixes))),
             AttentionProtocols.Micro => (AttentionProtocols.MicroShape, AttentionProtocols.MicroCells),
             _ => (new AttentionShape(parsed.GetValue(_heads) ?? 8, parsed.GetValue(_kvHeads) ?? 2, parsed.GetValue(_headDim) ?? 128),
-                AttentionProtocols.Product(parsed.GetValue(_batch) ?? [64], parsed.GetValue(_prefix) ?? [4096], suffixes ?? [128])),
+                AttentionProtocols.Product(NumberList.Get(parsed, _batch, 64), NumberList.Get(parsed, _prefix, 4096), NumberList.Get(parsed, _suffix, 128))),
         };
         int queryLength = parsed.GetValue(_queryLength);
         foreach (AttentionCell cell in cells)

@@ -23,9 +23,9 @@ internal sealed class GenerationArguments
         HelpName = ModelSize.Form,
     };
 
-    private readonly Option<int[]?> _batch = NumberList.Option("--batch", "Sequences; default 1,8,32,64.", 1, MaxBatch);
-    private readonly Option<int[]?> _prefix = NumberList.Option("--prefix", "Tokens of the shared prompt; default 1024,4096.", 1, MaxTokens);
-    private readonly Option<int[]?> _newTokens = NumberList.Option("--new-tokens", "New tokens of each sequence; default 32.", 2, MaxTokens);
+    private readonly Option<int[]> _batch = NumberList.Option("--batch", "Sequences; default 1,8,32,64.", 1, MaxBatch);
+    private readonly Option<int[]> _prefix = NumberList.Option("--prefix", "Tokens of the shared prompt; default 1024,4096.", 1, MaxTokens);
+    private readonly Option<int[]> _newTokens = NumberList.Option("--new-tokens", "New tokens of each sequence; default 32.", 2, MaxTokens);
     private readonly Option<string> _computeType = Values.Choice(
         "--compute-type", "Type of activations and KV memory.", ElementType.Float32.ShortName(),
         ElementType.Float32.ShortName(), ElementType.BFloat16.ShortName());
@@ -61,9 +61,9 @@ internal sealed class GenerationArguments
     {
         GenerationCell[] cells =
         [
-            .. from newTokens in parsed.GetValue(_newTokens) ?? [32]
-               from prefix in parsed.GetValue(_prefix) ?? [1024, 4096]
-               from batch in parsed.GetValue(_batch) ?? [1, 8, 32, 64]
+            .. from newTokens in NumberList.Get(parsed, _newTokens, 32)
+               from prefix in NumberList.Get(parsed, _prefix, 1024, 4096)
+               from batch in NumberList.Get(parsed, _batch, 1, 8, 32, 64)
                select new GenerationCell(batch, prefix, newTokens),
         ];
         ElementType computeType = parsed.GetValue(_computeType) == ElementType.BFloat16.ShortName() ? ElementType.BFloat16 : ElementType.Float32;
