@@ -10,18 +10,22 @@ public sealed class AttentionBenchTests
     [InlineData("f32", 1)]
     [InlineData("bf16", 3)]
     [InlineData("f16", 5)]
-    public async Task Every_mode_of_every_point_gives_a_line_after_the_header(string kvType, int queryLength)
+    public async Task Every_mode_of_every_point_gives_a_line_between_header_and_end(string kvType, int queryLength)
     {
         BenchRun run = await BenchRun.RunAsync($"{Small} --json --kv-type {kvType} --query-length {queryLength}");
         JsonElement[] lines = run.Lines;
         Assert.Equal("header", lines[0].GetProperty("type").GetString());
         Assert.StartsWith("hydragen bench attention", lines[0].GetProperty("command").GetString(), StringComparison.Ordinal);
+        Assert.Equal("end", lines[^1].GetProperty("type").GetString());
         foreach (string ceiling in (string[])["fma_gflops", "fma_from_l1_gflops", "read_gbps", "read_streams_gbps"])
+        {
             Assert.True(lines[0].GetProperty("ceilings").GetProperty(ceiling).GetDouble() > 0);
+            Assert.True(lines[^1].GetProperty("ceilings").GetProperty(ceiling).GetDouble() > 0);
+        }
         Assert.Equal(
             (string[])["5 hydragen", "5 paged", "5 copied", "66 hydragen", "66 paged", "66 copied"],
-            lines[1..].Select(line => $"{line.GetProperty("suffix").GetInt32()} {line.GetProperty("mode").GetString()}"));
-        foreach (JsonElement line in lines[1..])
+            lines[1..^1].Select(line => $"{line.GetProperty("suffix").GetInt32()} {line.GetProperty("mode").GetString()}"));
+        foreach (JsonElement line in lines[1..^1])
         {
             Assert.Equal(kvType, line.GetProperty("kv_type").GetString());
             Assert.Equal(2, line.GetProperty("samples_ms").GetArrayLength());
@@ -50,7 +54,7 @@ public sealed class AttentionBenchTests
         BenchRun run = await BenchRun.RunAsync(
             "attention --protocol custom --batch 64 --prefix 512 --suffix 8 --kv-type f32 --repeats 1 --max-kv-memory 20 --json");
         JsonElement[] lines = run.Lines;
-        Assert.Equal(4, lines.Length);
+        Assert.Equal(5, lines.Length);
         Assert.True(lines[1].TryGetProperty("ms", out _));
         Assert.False(lines[3].TryGetProperty("ms", out _));
         Assert.Contains("MiB", lines[3].GetProperty("skipped").GetString(), StringComparison.Ordinal);
@@ -64,10 +68,10 @@ public sealed class AttentionBenchTests
         BenchRun run = await BenchRun.RunAsync("attention --max-kv-memory 1 --json");
         Assert.Equal(
             from prefix in (int[])[1024, 4096, 16384] from mode in (string[])["hydragen", "paged", "copied"] select ("micro", 64, prefix, 128, mode),
-            run.Lines[1..].Select(line => (
+            run.Lines[1..^1].Select(line => (
                 line.GetProperty("protocol").GetString()!, line.GetProperty("batch").GetInt32(), line.GetProperty("prefix").GetInt32(),
                 line.GetProperty("suffix").GetInt32(), line.GetProperty("mode").GetString()!)));
-        Assert.All(run.Lines[1..], line => Assert.True(line.TryGetProperty("skipped", out _)));
+        Assert.All(run.Lines[1..^1], line => Assert.True(line.TryGetProperty("skipped", out _)));
     }
 
     [Theory]
@@ -77,7 +81,7 @@ public sealed class AttentionBenchTests
     public async Task Each_protocol_has_its_points(string protocol, int numPoints)
     {
         BenchRun run = await BenchRun.RunAsync($"attention --protocol {protocol} --modes copied --max-kv-memory 1 --json");
-        Assert.Equal(1 + numPoints, run.Lines.Length);
+        Assert.Equal(1 + numPoints + 1, run.Lines.Length);
     }
 
     [Fact]

@@ -11,7 +11,7 @@ public sealed class ChartTests
     [Fact]
     public void A_chart_has_a_line_a_series_inside_the_drawing_and_its_labels()
     {
-        var chart = new LineChart("A < B & C", "prefix", "ratio");
+        var chart = new LineChart("A < B & C", "batch 64", "prefix", "ratio");
         for (int i = 0; i < 10; i++)
         {
             chart.Add($"series {i}", 1024, 1 + i);
@@ -34,7 +34,7 @@ public sealed class ChartTests
             }
         }
         string[] texts = [.. root.Elements(Svg + "text").Select(text => text.Value)];
-        foreach (string text in (string[])["A < B & C", "prefix", "ratio", "1,024", "4,096", "16,384", "series 9"]) Assert.Contains(text, texts);
+        foreach (string text in (string[])["A < B & C", "batch 64", "prefix", "ratio", "1,024", "4,096", "16,384", "series 9"]) Assert.Contains(text, texts);
 
         // Ten lines need more than eight colours: the rest is dashed.
         Assert.Equal(10, lines.Select(line => (line.Attribute("stroke")!.Value, line.Attribute("stroke-dasharray")?.Value)).Distinct().Count());
@@ -43,7 +43,7 @@ public sealed class ChartTests
     [Fact]
     public void Higher_values_are_drawn_higher_and_later_ones_further_right()
     {
-        var chart = new LineChart("t", "x", "y");
+        var chart = new LineChart("t", "", "x", "y");
         chart.Add("s", 0, 1);
         chart.Add("s", 16, 3);
         string[] points = XDocument.Parse(SvgWriter.Draw(chart)).Root!.Element(Svg + "polyline")!.Attribute("points")!.Value.Split(' ');
@@ -77,14 +77,25 @@ public sealed class ChartTests
     }
 
     [Fact]
-    public void An_empty_chart_is_still_a_drawing() => Assert.NotNull(XDocument.Parse(SvgWriter.Draw(new LineChart("t", "x", "y"))).Root);
+    public void An_empty_chart_is_still_a_drawing() => Assert.NotNull(XDocument.Parse(SvgWriter.Draw(new LineChart("t", "", "x", "y"))).Root);
 
     [Fact]
-    public void The_axis_is_the_most_varied_dimension()
+    public void A_chart_runs_along_the_dimension_that_needs_the_fewest_lines()
     {
-        var axis = SweepAxis.Of(new("suffix", [128, 128, 128]), new("prefix", [1, 2, 3]), new("batch", [1, 1, 2]));
-        Assert.Equal("prefix", axis.Title);
-        Assert.Equal(1, axis.Index);
+        // Four pairs of batch and prefix, two suffixes: lines over suffixes have two points, others would have one.
+        var sweep = new Sweep(["suffix", "prefix", "batch"], [[0, 1, 8], [512, 1, 8], [0, 2, 16], [512, 2, 16], [0, 3, 32], [512, 3, 32]]);
+        Assert.Equal("suffix", sweep.AxisName);
+        Assert.Equal("prefix 2, batch 16", sweep.LineName([0, 2, 16]));
+        Assert.Equal("", sweep.Constants);
+    }
+
+    [Fact]
+    public void What_never_changes_is_said_once_for_all_lines()
+    {
+        var sweep = new Sweep(["suffix", "prefix", "batch"], [[128, 1, 64], [128, 2, 64], [128, 3, 64]]);
+        Assert.Equal(1, sweep.Axis);
+        Assert.Equal("", sweep.LineName([128, 2, 64]));
+        Assert.Equal("suffix 128, batch 64", sweep.Constants);
     }
 
     private static double Number(XElement element, string attribute) => double.Parse(element.Attribute(attribute)!.Value, CultureInfo.InvariantCulture);

@@ -18,8 +18,8 @@ public sealed class GenerationBenchTests
         Assert.Equal("header", lines[0].GetProperty("type").GetString());
         Assert.Equal(
             (string[])["1 hydragen", "1 paged", "1 copied", "1 no-attention", "5 hydragen", "5 paged", "5 copied", "5 no-attention"],
-            lines[1..].Select(line => $"{line.GetProperty("batch").GetInt32()} {line.GetProperty("mode").GetString()}"));
-        foreach (JsonElement line in lines[1..])
+            lines[1..^1].Select(line => $"{line.GetProperty("batch").GetInt32()} {line.GetProperty("mode").GetString()}"));
+        foreach (JsonElement line in lines[1..^1])
         {
             Assert.True(line.GetProperty("decode_tokens_per_second").GetProperty("median").GetDouble() > 0);
             Assert.True(line.GetProperty("prefill_tokens_per_second").GetProperty("median").GetDouble() > 0);
@@ -43,7 +43,7 @@ public sealed class GenerationBenchTests
         BenchRun run = await BenchRun.RunAsync("generate --random-model 1,16,1,1,16,50 --threads 1 --repeats 1 --modes no-attention --json");
         Assert.Equal(
             from prefix in (int[])[1024, 4096] from batch in (int[])[1, 8, 32, 64] select (batch, prefix, 32),
-            run.Lines[1..].Select(line => (
+            run.Lines[1..^1].Select(line => (
                 line.GetProperty("batch").GetInt32(), line.GetProperty("prefix").GetInt32(), line.GetProperty("new_tokens").GetInt32())));
     }
 

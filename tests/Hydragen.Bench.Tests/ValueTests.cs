@@ -44,9 +44,22 @@ public sealed class ValueTests
     [Fact]
     public void The_machine_is_quiet_when_both_probes_are_near_the_best()
     {
-        Assert.True(new MachineState(90, 95, 100).IsQuiet);
-        Assert.False(new MachineState(100, 80, 100).IsQuiet);
-        Assert.Equal(0.8, new MachineState(100, 80, 100).Share);
+        ProbeSample fast = new(95, 1), slow = new(80, 1), interrupted = new(95, 0.5);
+        Assert.True(new MachineState(fast, fast, 100).IsQuiet);
+        Assert.False(new MachineState(fast, slow, 100).IsQuiet);
+        Assert.Equal(0.8, new MachineState(slow, fast, 100).Share);
+
+        // Slower all the time than the best that it could have been: the rates alone would not tell.
+        Assert.False(new MachineState(interrupted, fast, 95).IsQuiet);
+    }
+
+    [Fact]
+    public void Ceilings_that_change_are_not_alike()
+    {
+        var ceilings = new Ceilings(16, 500, 490, 40, 45, 1 << 28, 1);
+        Assert.True(ceilings.IsLike(ceilings with { FmaGflops = 480, ReadGigabytes = 44 }));
+        Assert.False(ceilings.IsLike(ceilings with { FmaGflops = 250 }));
+        Assert.False(ceilings.IsLike(ceilings with { ReadGigabytes = 30, StreamsReadGigabytes = 30 }));
     }
 
     [Fact]

@@ -12,28 +12,29 @@ internal sealed class BenchArguments
     private const int MaxRepeats = 10_000;
 
     private readonly Option<string> _device = Values.Choice("--device", "Where to compute.", "cpu", "cpu");
-    private readonly Option<string[]> _modes;
+    private readonly Option<string> _modes;
     private readonly SharingMode[] _allowedModes;
     private readonly Option<int> _repeats;
     private readonly Option<int?> _threads = ModelArguments.MakeThreads();
-    private readonly Option<bool> _json = new("--json") { Description = "Print JSON Lines to standard output: a header, then one line a row." };
+    private readonly Option<bool> _json = new("--json") { Description = "Print JSON Lines to standard output: a header, one line a row, and an end with the ceilings once more." };
     private readonly Option<string?> _plot = new("--plot") { Description = "Draw the result into this SVG file.", HelpName = "FILE.svg" };
 
     public BenchArguments(Command command, int defaultRepeats, params SharingMode[] allowedModes)
     {
         _allowedModes = allowedModes;
         string names = string.Join(',', allowedModes.Select(mode => mode.Name()));
-        _modes = new Option<string[]>("--modes")
+        _modes = new Option<string>("--modes")
         {
             Description = "Which modes to measure side by side.",
-            HelpName = names,
-            DefaultValueFactory = _ => names.Split(','),
+            HelpName = "mode,mode,..",
+            DefaultValueFactory = _ => names,
             CustomParser = result =>
             {
-                string[] modes = result.Tokens[0].Value.Split(',');
-                if (modes.Any(mode => !names.Split(',').Contains(mode)) || modes.Distinct().Count() != modes.Length)
-                    result.AddError($"--modes takes some of {names}, not '{result.Tokens[0].Value}'");
-                return modes;
+                string text = result.Tokens[0].Value;
+                string[] modes = text.Split(',');
+                if (modes.Except(names.Split(',')).Any() || modes.Distinct().Count() != modes.Length)
+                    result.AddError($"--modes takes some of {names}, not '{text}'");
+                return text;
             },
         };
         _repeats = Values.Integer("--repeats", "Interleaved rounds; the median counts.", defaultRepeats, 1, MaxRepeats);
@@ -41,7 +42,7 @@ internal sealed class BenchArguments
     }
 
     public SharingMode[] Modes(ParseResult parsed) =>
-        [.. parsed.GetValue(_modes)!.Select(name => _allowedModes.First(mode => mode.Name() == name))];
+        [.. parsed.GetValue(_modes)!.Split(',').Select(name => _allowedModes.First(mode => mode.Name() == name))];
 
     public int Repeats(ParseResult parsed) => parsed.GetValue(_repeats);
 

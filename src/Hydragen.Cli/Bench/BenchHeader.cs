@@ -15,8 +15,22 @@ internal sealed record BenchHeader(string Command, Machine Machine, IComputeBack
     public void WriteNotes(Terminal terminal)
     {
         terminal.Note($"{Machine.Processor}, {Environment.ProcessorCount} processors, {Backend.Description}");
-        terminal.Note(string.Create(CultureInfo.InvariantCulture,
-            $"Ceilings with all threads: {Ceilings.FmaGflops:0} GFLOP/s FP32 ({Ceilings.NumLanes} lanes), memory reads {Ceilings.ReadGigabytes:0.0} GB/s in one stream a thread, {Ceilings.StreamsReadGigabytes:0.0} GB/s in {ProbeKernels.NumStreams}"));
+        terminal.Note($"Ceilings with all threads: {Describe(Ceilings)}");
+        if (Ceilings.ProcessorShare < MachineState.QuietShare)
+            terminal.Note(string.Create(CultureInfo.InvariantCulture, $"Other programs compute: the ceilings were measured with {Ceilings.ProcessorShare:0 %} of the processors and are too low."));
+    }
+
+    /// <summary>Compares the ceilings with those measured after everything else.</summary>
+    public void WriteEnd(Terminal terminal, JsonLines? output, Ceilings atEnd)
+    {
+        if (!atEnd.IsLike(Ceilings))
+            terminal.Note($"The machine was noisy: ceilings at the end are {Describe(atEnd)}. Shares above are of those at the start.");
+        output?.Write(json =>
+        {
+            json.WriteString("type", "end");
+            json.WriteCeilings(atEnd);
+            json.WriteBoolean("noisy", !atEnd.IsLike(Ceilings));
+        });
     }
 
     public void WriteJson(JsonLines output) => output.Write(json =>
@@ -32,12 +46,9 @@ internal sealed record BenchHeader(string Command, Machine Machine, IComputeBack
         json.WriteNumber("last_level_cache_bytes", Machine.LastLevelCacheBytes);
         json.WriteNumber("memory_bytes", GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         json.WriteString("backend", Backend.Description);
-        json.WriteStartObject("ceilings");
-        json.WriteNumber("fma_gflops", Ceilings.FmaGflops);
-        json.WriteNumber("fma_from_l1_gflops", Ceilings.FedFmaGflops);
-        json.WriteNumber("read_gbps", Ceilings.ReadGigabytes);
-        json.WriteNumber("read_streams_gbps", Ceilings.StreamsReadGigabytes);
-        json.WriteNumber("read_buffer_bytes", Ceilings.BufferBytes);
-        json.WriteEndObject();
+        json.WriteCeilings(Ceilings);
     });
+
+    private static string Describe(Ceilings ceilings) => string.Create(CultureInfo.InvariantCulture,
+        $"{ceilings.FmaGflops:0} GFLOP/s FP32 ({ceilings.NumLanes} lanes), memory reads {ceilings.ReadGigabytes:0.0} GB/s in one stream a thread, {ceilings.StreamsReadGigabytes:0.0} GB/s in {ProbeKernels.NumStreams}");
 }

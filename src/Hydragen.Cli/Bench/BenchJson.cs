@@ -28,10 +28,22 @@ internal static class BenchJson
     public static void WriteState(this Utf8JsonWriter json, MachineState state)
     {
         json.WriteStartObject("machine_state");
-        json.WriteNumber("before_gflops", state.Before);
-        json.WriteNumber("after_gflops", state.After);
-        json.WriteNumber("share_of_best", state.Share);
+        json.WriteNumber("before_gflops", state.Before.Gflops);
+        json.WriteNumber("after_gflops", state.After.Gflops);
+        json.WriteNumber("share", state.Share);
         json.WriteBoolean("quiet", state.IsQuiet);
+        json.WriteEndObject();
+    }
+
+    public static void WriteCeilings(this Utf8JsonWriter json, Ceilings ceilings)
+    {
+        json.WriteStartObject("ceilings");
+        json.WriteNumber("fma_gflops", ceilings.FmaGflops);
+        json.WriteNumber("fma_from_l1_gflops", ceilings.FedFmaGflops);
+        json.WriteNumber("read_gbps", ceilings.ReadGigabytes);
+        json.WriteNumber("read_streams_gbps", ceilings.StreamsReadGigabytes);
+        json.WriteNumber("read_buffer_bytes", ceilings.BufferBytes);
+        json.WriteNumber("processor_share", ceilings.ProcessorShare);
         json.WriteEndObject();
     }
 }

@@ -7,7 +7,7 @@ namespace Hydragen.Cli.Commands;
 /// <summary>Measures attention and generation with sharing and without, beside the ceilings of the machine.</summary>
 internal static class BenchCommand
 {
-    private const string Details = "Results are stored and reproduced as bench/README.md of the repository says.";
+    private const string Details = "bench/README.md in the repository says how results are reproduced and stored.";
 
     public static Command Create(Terminal terminal)
     {

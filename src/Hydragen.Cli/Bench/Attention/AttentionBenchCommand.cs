@@ -23,8 +23,9 @@ internal static class AttentionBenchCommand
         read, once in total for a shared prefix (hydragen), else once for each sequence; paged re-reads a prefix that
         may lie in a cache, so it can exceed the memory's speed. Shares are of ceilings measured at the start with
         all threads: FP32 multiply-adds on registers, and the faster of two ways of reading memory.
-        Machine: the rate of multiply-adds fed by the first-level cache around a point, as a share of the best of
-        the run; below 85 % the point counts as noisy.
+        Machine: what was left of it around a point: the rate of multiply-adds fed by the first-level cache as a share
+        of the best of the run, or the share of processor time that these got, whichever is less. Below 85 % the
+        point counts as noisy. Ceilings are measured again at the end, and differences are reported.
         """;
 
     public static Command Create(Terminal terminal)
@@ -38,8 +39,9 @@ internal static class AttentionBenchCommand
             arguments.CheckPlot(parsed);
             using var backend = new CpuBackend(new CpuOptions { NumThreads = arguments.Threads(parsed) });
             var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount);
-            Ceilings ceilings = await Task.Run(
+            Task<Ceilings> MeasureCeilingsAsync() => Task.Run(
                 () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxBytes / 4, cancellationToken), CancellationToken.None);
+            Ceilings ceilings = await MeasureCeilingsAsync();
             var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, backend, ceilings);
             header.WriteNotes(terminal);
             JsonLines? output = arguments.Output(parsed, terminal);
@@ -59,6 +61,7 @@ internal static class AttentionBenchCommand
                 return numDone;
             }, CancellationToken.None));
             report.WriteTable(terminal);
+            header.WriteEnd(terminal, output, await MeasureCeilingsAsync());
             arguments.WritePlot(parsed, report.Chart());
         });
         return command;

@@ -61,7 +61,7 @@ internal sealed class AttentionBenchmark(IComputeBackend backend, AttentionSetup
                 seconds[i] = new List<double>(setup.Repeats);
                 calls[i] = (int)Math.Clamp(SampleSeconds / Time(workload, modes[i], 1, cancellationToken), 1, MaxCallsPerSample);
             }
-            double before = probe.MeasureState();
+            ProbeSample before = probe.MeasureState();
             for (int round = 0; round < setup.Repeats; round++)
             {
                 for (int i = 0; i < modes.Length; i++)

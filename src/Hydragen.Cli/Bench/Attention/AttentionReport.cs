@@ -39,27 +39,22 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
             terminal.Note($"The machine was noisy around {numNoisy} of {_rows.Select(row => row.Cell).Distinct().Count()} points: trust the ratios more than the times.");
     }
 
-    /// <summary>The ratio to sharing over the most varied axis; times when there is nothing to divide by.</summary>
+    /// <summary>The ratio to sharing; times when there is nothing to divide by.</summary>
     public LineChart Chart()
     {
+        static int[] Point(AttentionCell cell) => [cell.Suffix, cell.Prefix, cell.Batch];
         bool isRatio = setup.Modes.Contains(SharingMode.Hydragen) && setup.Modes.Count > 1;
-        var axis = SweepAxis.Of(
-            new("suffix length, tokens", [.. setup.Cells.Select(cell => cell.Suffix)]),
-            new("prefix length, tokens", [.. setup.Cells.Select(cell => cell.Prefix)]),
-            new("batch size, sequences", [.. setup.Cells.Select(cell => cell.Batch)]));
+        var sweep = new Sweep(["suffix", "prefix", "batch"], setup.Cells.Select(Point));
+        string heads = $"{setup.Shape.NumHeads}/{setup.Shape.NumKvHeads} heads of {setup.Shape.HeadDim}, {setup.KvType.ShortName()}";
         var chart = new LineChart(
             isRatio ? "Attention step without sharing : with sharing" : "Attention step",
-            axis.Title, isRatio ? "times as long as with sharing" : "ms");
+            string.Join(", ", ((string[])[heads, sweep.Constants]).Where(part => part.Length > 0)),
+            sweep.AxisName, isRatio ? "times as long as with sharing" : "ms");
         foreach (AttentionMeasurement row in _rows.Where(row => row.Skipped is null && !(isRatio && row.Mode == SharingMode.Hydragen)))
         {
-            (string name, int x) = axis.Index switch
-            {
-                0 => ($"{row.Mode.Name()}, {row.Cell.Batch} × {row.Cell.Prefix}", row.Cell.Suffix),
-                1 => ($"{row.Mode.Name()}, {row.Cell.Batch} × +{row.Cell.Suffix}", row.Cell.Prefix),
-                _ => ($"{row.Mode.Name()}, {row.Cell.Prefix} + {row.Cell.Suffix}", row.Cell.Batch),
-            };
+            int[] point = Point(row.Cell);
             double? y = isRatio ? row.RatioTo(SharedRow(row.Cell))?.Median : row.Time.Median * 1e3;
-            if (y is not null) chart.Add(name, x, y.Value);
+            if (y is not null) chart.Add($"{row.Mode.Name()} {sweep.LineName(point)}".TrimEnd(), point[sweep.Axis], y.Value);
         }
         return chart;
     }

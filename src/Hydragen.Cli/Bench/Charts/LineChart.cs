@@ -1,11 +1,13 @@
 namespace Hydragen.Cli.Bench;
 
 /// <summary>Lines over one axis; points of equal series names make a line, in the order in which they were added.</summary>
-internal sealed class LineChart(string title, string horizontalTitle, string verticalTitle)
+internal sealed class LineChart(string title, string subtitle, string horizontalTitle, string verticalTitle)
 {
     private readonly List<(string Name, List<(double X, double Y)> Points)> _series = [];
 
     public string Title { get; } = title;
+
+    public string Subtitle { get; } = subtitle;
 
     public string HorizontalTitle { get; } = horizontalTitle;
 

@@ -7,7 +7,7 @@ namespace Hydragen.Cli.Bench;
 /// <summary>Draws a line chart as SVG.</summary>
 internal static class SvgWriter
 {
-    private const double Left = 80, Top = 56, PlotWidth = 620, PlotHeight = 380, Bottom = 64;
+    private const double Left = 80, Top = 72, PlotWidth = 620, PlotHeight = 380, Bottom = 64;
     private const double LegendGap = 24, LegendLine = 20, CharacterWidth = 7;
 
     // Colours that people with colour-blindness tell apart (Okabe and Ito); the marks differ as well.
@@ -28,6 +28,7 @@ internal static class SvgWriter
             $"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{N(width)}\" height=\"{N(height)}\" viewBox=\"0 0 {N(width)} {N(height)}\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n");
         svg.Append(CultureInfo.InvariantCulture, $"<title>{Escape(chart.Title)}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n");
         Text(svg, Left + PlotWidth / 2, 28, chart.Title, "middle", " font-size=\"16\" font-weight=\"bold\"");
+        Text(svg, Left + PlotWidth / 2, 48, chart.Subtitle, "middle", " fill=\"#555555\"");
         foreach (double tick in vertical.Ticks)
         {
             Line(svg, Left, Y(tick), Left + PlotWidth, Y(tick), "#dddddd");

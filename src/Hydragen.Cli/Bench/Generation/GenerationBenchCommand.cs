@@ -32,8 +32,9 @@ internal static class GenerationBenchCommand
             string? folder = size is null ? sweep.ModelFolder(parsed) : null;
             arguments.CheckPlot(parsed);
             var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount);
-            Ceilings ceilings = await Task.Run(
+            Task<Ceilings> MeasureCeilingsAsync() => Task.Run(
                 () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxKvBytes / 4, cancellationToken), CancellationToken.None);
+            Ceilings ceilings = await MeasureCeilingsAsync();
 
             var options = new LanguageModelOptions
             {
@@ -67,6 +68,7 @@ internal static class GenerationBenchCommand
                 return numDone;
             }, CancellationToken.None));
             report.WriteTable(terminal);
+            header.WriteEnd(terminal, output, await MeasureCeilingsAsync());
             arguments.WritePlot(parsed, report.Chart());
         });
         return command;

@@ -40,7 +40,7 @@ internal sealed class GenerationBenchmark(InferenceEngine engine, GenerationSetu
         MachineState state = default;
         if (modes.Length > 0)
         {
-            double before = probe.MeasureState();
+            ProbeSample before = probe.MeasureState();
             for (int round = 0; round < setup.Repeats; round++)
             {
                 foreach (SharingMode mode in modes) rounds[mode].Add(Generate(cell, mode, cancellationToken));

@@ -33,23 +33,19 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
             terminal.Note($"PP {row.Cell.Prefix}, TG {row.Cell.NewTokens}, B {row.Cell.Batch}, {row.Mode.Name()}: does not fit; {row.Skipped}");
     }
 
-    /// <summary>Decode speed over the most varied axis.</summary>
+    /// <summary>Decode speed.</summary>
     public LineChart Chart()
     {
-        var axis = SweepAxis.Of(
-            new("prompt length, tokens", [.. setup.Cells.Select(cell => cell.Prefix)]),
-            new("batch size, sequences", [.. setup.Cells.Select(cell => cell.Batch)]),
-            new("new tokens of each sequence", [.. setup.Cells.Select(cell => cell.NewTokens)]));
-        var chart = new LineChart($"Decoding with a shared prompt, {setup.ModelName}", axis.Title, "tokens a second, all sequences");
+        static int[] Point(GenerationCell cell) => [cell.Prefix, cell.Batch, cell.NewTokens];
+        var sweep = new Sweep(["prefix", "batch", "new tokens"], setup.Cells.Select(Point));
+        string model = $"{setup.ModelName}, {setup.ComputeType.ShortName()}";
+        var chart = new LineChart(
+            "Decoding behind a shared prompt", string.Join(", ", ((string[])[model, sweep.Constants]).Where(part => part.Length > 0)),
+            sweep.AxisName, "tokens a second, all sequences");
         foreach (GenerationMeasurement row in _rows.Where(row => row.Skipped is null))
         {
-            (string name, int x) = axis.Index switch
-            {
-                0 => ($"{row.Mode.Name()}, B {row.Cell.Batch}", row.Cell.Prefix),
-                1 => ($"{row.Mode.Name()}, PP {row.Cell.Prefix}", row.Cell.Batch),
-                _ => ($"{row.Mode.Name()}, B {row.Cell.Batch}, PP {row.Cell.Prefix}", row.Cell.NewTokens),
-            };
-            chart.Add(name, x, row.DecodeSpeed.Median);
+            int[] point = Point(row.Cell);
+            chart.Add($"{row.Mode.Name()} {sweep.LineName(point)}".TrimEnd(), point[sweep.Axis], row.DecodeSpeed.Median);
         }
         return chart;
     }

@@ -7,9 +7,19 @@ namespace Hydragen.Cli.Bench;
 /// <param name="ReadGigabytes">10⁹ bytes a second read from memory, one stream a thread.</param>
 /// <param name="StreamsReadGigabytes">The same, several streams a thread.</param>
 /// <param name="BufferBytes">Memory that was read.</param>
+/// <param name="ProcessorShare">The best share of processor time that an attempt got; less than 1 when others computed all the time.</param>
 internal sealed record Ceilings(
-    int NumLanes, double FmaGflops, double FedFmaGflops, double ReadGigabytes, double StreamsReadGigabytes, long BufferBytes)
+    int NumLanes, double FmaGflops, double FedFmaGflops, double ReadGigabytes, double StreamsReadGigabytes, long BufferBytes, double ProcessorShare)
 {
+    /// <summary>Ceilings of one machine that differ by more than this say that it was noisy.</summary>
+    private const double MaxChange = 0.15;
+
     /// <summary>The better of the two ways to read.</summary>
     public double BestReadGigabytes => Math.Max(ReadGigabytes, StreamsReadGigabytes);
+
+    /// <summary>Whether measuring again gave about the same.</summary>
+    public bool IsLike(Ceilings other) =>
+        IsNear(FmaGflops, other.FmaGflops) && IsNear(FedFmaGflops, other.FedFmaGflops) && IsNear(BestReadGigabytes, other.BestReadGigabytes);
+
+    private static bool IsNear(double left, double right) => Math.Abs(left - right) <= MaxChange * Math.Max(left, right);
 }
