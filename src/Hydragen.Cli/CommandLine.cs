@@ -58,6 +58,10 @@ internal static class CommandLine
         // An option with a wrong value says more than "required" or "unrecognized", which may only follow from it.
         ParseError error = parsed.Errors.FirstOrDefault(error => error.SymbolResult is OptionResult) ?? parsed.Errors[0];
         string message = error.Message.ReplaceLineEndings(" ").TrimEnd('.');
-        return $"{message}; see 'hydragen {(command == root ? "" : command.Name + " ")}--help'";
+        return $"{message}; see 'hydragen {Path(parsed.CommandResult)}--help'";
     }
+
+    /// <summary>The words that lead to a command, each followed by a space.</summary>
+    private static string Path(SymbolResult? result) =>
+        result is CommandResult { Command: not RootCommand } verb ? $"{Path(verb.Parent)}{verb.Command.Name} " : "";
 }

@@ -115,7 +115,7 @@ public sealed class AttentionBenchTests
     [InlineData("attention --protocol published --heads 8", "--heads does not go with --protocol published")]
     [InlineData("attention --protocol micro --suffix 1", "--suffix does not go with --protocol micro")]
     [InlineData("attention --protocol paper", "--protocol must be published, micro or custom")]
-    [InlineData("attention --device gpu", "--device")]
+    [InlineData("attention --device gpu", "see 'hydragen bench attention --help'")]
     [InlineData("attention --protocol custom --batch 0", "--batch takes numbers from 1")]
     [InlineData("attention --protocol custom --prefix 9..1", "--prefix takes numbers like")]
     [InlineData("attention --protocol custom --heads 8 --kv-heads 3", "divide the 8 query heads")]

@@ -85,7 +85,7 @@ public sealed class ChartTests
         // Four pairs of batch and prefix, two suffixes: lines over suffixes have two points, others would have one.
         var sweep = new Sweep(["suffix", "prefix", "batch"], [[0, 1, 8], [512, 1, 8], [0, 2, 16], [512, 2, 16], [0, 3, 32], [512, 3, 32]]);
         Assert.Equal("suffix", sweep.AxisName);
-        Assert.Equal("prefix 2, batch 16", sweep.LineName([0, 2, 16]));
+        Assert.Equal("paged, prefix 2, batch 16", sweep.LineName([0, 2, 16], "paged"));
         Assert.Equal("", sweep.Constants);
     }
 
@@ -94,7 +94,7 @@ public sealed class ChartTests
     {
         var sweep = new Sweep(["suffix", "prefix", "batch"], [[128, 1, 64], [128, 2, 64], [128, 3, 64]]);
         Assert.Equal(1, sweep.Axis);
-        Assert.Equal("", sweep.LineName([128, 2, 64]));
+        Assert.Equal("paged", sweep.LineName([128, 2, 64], "paged"));
         Assert.Equal("suffix 128, batch 64", sweep.Constants);
     }
 

@@ -7,9 +7,9 @@ public sealed class ProbeTests
 {
     private static readonly ProbeKernels[] All =
     [
-        new ProbeKernels<Lanes512, Vector512<float>>(),
-        new ProbeKernels<Lanes256, Vector256<float>>(),
-        new ProbeKernels<Lanes128, Vector128<float>>(),
+        new VectorProbeKernels<Lanes512, Vector512<float>>(),
+        new VectorProbeKernels<Lanes256, Vector256<float>>(),
+        new VectorProbeKernels<Lanes128, Vector128<float>>(),
     ];
 
     [Fact]

@@ -28,8 +28,8 @@ internal static class BenchJson
     public static void WriteState(this Utf8JsonWriter json, MachineState state)
     {
         json.WriteStartObject("machine_state");
-        json.WriteNumber("before_gflops", state.Before.Gflops);
-        json.WriteNumber("after_gflops", state.After.Gflops);
+        json.WriteNumber("before_gflops", state.Before.Rate);
+        json.WriteNumber("after_gflops", state.After.Rate);
         json.WriteNumber("share", state.Share);
         json.WriteBoolean("quiet", state.IsQuiet);
         json.WriteEndObject();

@@ -25,4 +25,12 @@ internal static class BenchTable
         if (!terminal.IsWatched) terminal.Console.Profile.Width = Math.Max(terminal.Console.Profile.Width, FileWidth);
         terminal.Console.Write(table);
     }
+
+    /// <summary>Says around how many points the machine was noisy, if any.</summary>
+    public static void NoteNoise(Terminal terminal, IEnumerable<MachineState> points)
+    {
+        bool[] areQuiet = [.. points.Select(state => state.IsQuiet)];
+        int numNoisy = areQuiet.Count(isQuiet => !isQuiet);
+        if (numNoisy > 0) terminal.Note($"The machine was noisy around {numNoisy} of {areQuiet.Length} points: trust the ratios more than the times.");
+    }
 }

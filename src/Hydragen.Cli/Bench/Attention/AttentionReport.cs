@@ -34,9 +34,7 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
         BenchTable.Write(terminal, table);
         foreach (AttentionMeasurement row in _rows.Where(row => row.Skipped is not null))
             terminal.Note($"batch {row.Cell.Batch}, prefix {row.Cell.Prefix}, suffix {row.Cell.Suffix}, {row.Mode.Name()}: does not fit; {row.Skipped}");
-        int numNoisy = _rows.Where(row => row.Skipped is null && !row.State.IsQuiet).Select(row => row.Cell).Distinct().Count();
-        if (numNoisy > 0)
-            terminal.Note($"The machine was noisy around {numNoisy} of {_rows.Select(row => row.Cell).Distinct().Count()} points: trust the ratios more than the times.");
+        BenchTable.NoteNoise(terminal, _rows.Where(row => row.Skipped is null).DistinctBy(row => row.Cell).Select(row => row.State));
     }
 
     /// <summary>The ratio to sharing; times when there is nothing to divide by.</summary>
@@ -54,7 +52,7 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
         {
             int[] point = Point(row.Cell);
             double? y = isRatio ? row.RatioTo(SharedRow(row.Cell))?.Median : row.Time.Median * 1e3;
-            if (y is not null) chart.Add($"{row.Mode.Name()} {sweep.LineName(point)}".TrimEnd(), point[sweep.Axis], y.Value);
+            if (y is not null) chart.Add(sweep.LineName(point, row.Mode.Name()), point[sweep.Axis], y.Value);
         }
         return chart;
     }

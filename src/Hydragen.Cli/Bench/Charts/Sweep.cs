@@ -24,8 +24,12 @@ internal sealed class Sweep
     /// <summary>The dimensions, but the axis, that are the same everywhere.</summary>
     public string Constants => Describe(_points[0], dimension => dimension != Axis && !IsVaried(dimension));
 
-    /// <summary>What tells the line of a point from other lines; empty when there is only one.</summary>
-    public string LineName(int[] point) => LineName(point, Axis);
+    /// <summary>A mode, and what tells the line of a point from other lines of that mode.</summary>
+    public string LineName(int[] point, string mode)
+    {
+        string rest = LineName(point, Axis);
+        return rest.Length == 0 ? mode : $"{mode}, {rest}";
+    }
 
     private string LineName(int[] point, int axis) => Describe(point, dimension => dimension != axis && IsVaried(dimension));
 

@@ -31,6 +31,7 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         terminal.Note("PP: tokens of the shared prompt; TG: new tokens of each of B sequences; N_KV: tokens in KV memory; T: median time; S: tokens a second.");
         foreach (GenerationMeasurement row in _rows.Where(row => row.Skipped is not null))
             terminal.Note($"PP {row.Cell.Prefix}, TG {row.Cell.NewTokens}, B {row.Cell.Batch}, {row.Mode.Name()}: does not fit; {row.Skipped}");
+        BenchTable.NoteNoise(terminal, _rows.Where(row => row.Skipped is null).DistinctBy(row => row.Cell).Select(row => row.State));
     }
 
     /// <summary>Decode speed.</summary>
@@ -45,7 +46,7 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         foreach (GenerationMeasurement row in _rows.Where(row => row.Skipped is null))
         {
             int[] point = Point(row.Cell);
-            chart.Add($"{row.Mode.Name()} {sweep.LineName(point)}".TrimEnd(), point[sweep.Axis], row.DecodeSpeed.Median);
+            chart.Add(sweep.LineName(point, row.Mode.Name()), point[sweep.Axis], row.DecodeSpeed.Median);
         }
         return chart;
     }
