@@ -45,7 +45,7 @@ public sealed class SplitBoundTests
             (float[] output, float[] logs) = scenario.Run(backend, Plan(scenario, cuts), cache);
             (double mean, double max) = Errors(expected, output);
             Assert.InRange(mean, 0, unsplitMean * Tolerance.SplitMeanFactor);
-            Assert.InRange(max, 0, unsplitMax * Tolerance.SplitMaxFactor);
+            Assert.InRange(max, 0, Tolerance.SplitMax(unsplitMax, expected));
             for (int i = 0; i < logs.Length; i++)
                 Assert.Equal(expectedLogs[i], logs[i], Tolerance.LogSumExp * Math.Max(1, Math.Abs(expectedLogs[i])));
         }
@@ -65,7 +65,7 @@ public sealed class SplitBoundTests
 
         (double mean, double max) = Errors(expected, faithful);
         Assert.InRange(mean, 0, unsplitMean * Tolerance.SplitMeanFactor);
-        Assert.InRange(max, 0, unsplitMax * Tolerance.SplitMaxFactor);
+        Assert.InRange(max, 0, Tolerance.SplitMax(unsplitMax, expected));
         (double lossyMean, _) = Errors(expected, lossy);
         Assert.True(lossyMean > unsplitMean * Tolerance.SplitMeanFactor, $"rounded partials have a mean error of {lossyMean}, the unsplit kernel {unsplitMean}");
     }

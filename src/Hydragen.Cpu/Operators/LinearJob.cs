@@ -72,7 +72,7 @@ internal sealed unsafe class LinearJob<S, V> : LinearJob
             {
                 Tile<S, V, T>.Multiply(Math.Min(Tile<S, V, T>.MaxRows, numRows - row), numStrips, input + row * depth + k, depth,
                     strips + k * CpuMatrix.StripWidth * T.Size, CpuMatrix.StripWidth, stripStride,
-                    sums + row * sumStride, sumStride, pass, accumulate: k > 0, ahead: 0);
+                    sums + row * sumStride, sumStride, pass, k > 0 ? TileMode.Add : TileMode.Replace, ahead: 0);
             }
         }
         int firstColumn = firstStrip * CpuMatrix.StripWidth;
