@@ -35,10 +35,10 @@ internal abstract unsafe class AttentionJob : Job
     public PartialResults Parts;
     public float* Scratch;
 
-    /// <summary>FP32 elements of scratch that each worker needs: queries, sums, states, one tile of scores and one widened page.</summary>
+    /// <summary>FP32 elements of scratch that each worker needs: queries, sums, states, a tile of scores, a tile of sums and a widened page.</summary>
     public static int ScratchPerWorker(int headDim) =>
         AttentionWork.MaxVectors * (headDim + PaddedTo16(headDim) + StatePerVector)
-        + KvCache.PageSize * (6 + headDim + PaddedTo16(headDim));
+        + KvCache.PageSize * (6 + headDim + PaddedTo16(headDim)) + 6 * PaddedTo16(headDim);
 
     /// <summary>The count rounded up to whole strips.</summary>
     protected static int PaddedTo16(int count) => (count + 15) & ~15;
@@ -158,7 +158,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             int strip = firstLow / CpuKvCache.StripWidth, endStrip = (lastHigh + CpuKvCache.StripWidth - 1) / CpuKvCache.StripWidth;
             Tile<S, V, T>.Multiply(count, endStrip - strip, block.Queries + first * headDim, headDim,
                 keys + strip * headDim * CpuKvCache.StripWidth * T.Size, CpuKvCache.StripWidth, headDim * CpuKvCache.StripWidth,
-                block.Scores + strip * CpuKvCache.StripWidth, KvCache.PageSize, headDim, accumulate: false, ahead);
+                block.Scores + strip * CpuKvCache.StripWidth, KvCache.PageSize, headDim, TileMode.Replace, ahead);
             if (isPlain && S.Lanes == CpuKvCache.StripWidth && firstLow == 0 && lastLow == 0 && firstHigh == KvCache.PageSize)
             {
                 UpdateWhole(block, first, count, scale * Log2E);
@@ -172,17 +172,21 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
                         Update(block, first + i, block.Scores + i * KvCache.PageSize, strip * CpuKvCache.StripWidth, endStrip * CpuKvCache.StripWidth, from, to, position);
                 }
             }
+            if (!ragged)
+            {
+                AddValues<T>(block.Sums + first * sumStride, TileMode.Add, block, values, ahead, 0, count, low, high);
+                continue;
+            }
+            // Each vector sums its keys of the page in order, like a whole tile would: its own first ones, those that all see, its own last.
+            new Span<float>(block.PageSums, count * (int)sumStride).Clear();
+            for (int i = 0; i < count; i++)
+                AddValues<T>(block.PageSums + i * sumStride, TileMode.Continue, block, values, ahead, i, 1, lows[i], lastLow < firstHigh ? lastLow : highs[i]);
             if (lastLow < firstHigh)
             {
-                // Each vector adds its keys in order: its own first ones, those that all see, its own last ones.
-                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, lows[i], lastLow);
-                AddValues<T>(block, values, ahead, first, 0, count, lastLow, firstHigh);
-                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, firstHigh, highs[i]);
+                AddValues<T>(block.PageSums, TileMode.Continue, block, values, ahead, 0, count, lastLow, firstHigh);
+                for (int i = 0; i < count; i++) AddValues<T>(block.PageSums + i * sumStride, TileMode.Continue, block, values, ahead, i, 1, firstHigh, highs[i]);
             }
-            else
-            {
-                for (int i = 0; i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, lows[i], highs[i]);
-            }
+            AddPageSums(block.PageSums, block.Sums + first * sumStride, count * (int)sumStride);
         }
     }
 
@@ -193,13 +197,19 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         return low < high ? (low, high) : (0, 0);
     }
 
-    private static void AddValues<T>(in Block block, byte* values, nint ahead, int first, int i, int count, int from, int to)
+    private static void AddValues<T>(
+        float* sums, TileMode mode, in Block block, byte* values, nint ahead, int i, int count, int from, int to)
         where T : struct, IStorage
     {
         if (from >= to) return;
         nint stride = block.SumStride;
         Tile<S, V, T>.Multiply(count, (int)stride / 16, block.Scores + i * KvCache.PageSize + from, KvCache.PageSize,
-            values + from * stride * T.Size, stride, 16, block.Sums + (first + i) * stride, stride, to - from, accumulate: true, ahead);
+            values + from * stride * T.Size, stride, 16, sums, stride, to - from, mode, ahead);
+    }
+
+    private static void AddPageSums(float* pageSums, float* sums, int count)
+    {
+        for (int i = 0; i < count; i += S.Lanes) S.Store(sums + i, S.Add(S.Load(sums + i), S.Load(pageSums + i)));
     }
 
     /// <summary>Turns a tile of scores of a whole page into weights 2^(logit − max): four vectors a row, in registers throughout.</summary>
@@ -225,8 +235,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             S.Store(scores + S.Lanes, weight1);
             S.Store(scores + 2 * S.Lanes, weight2);
             S.Store(scores + 3 * S.Lanes, weight3);
-            V sum = S.Add(S.Load(weights), weight0);
-            S.Store(weights, S.Add(S.Add(S.Add(sum, weight1), weight2), weight3));
+            S.Store(weights, S.Add(S.Load(weights), S.Add(S.Add(S.Add(weight0, weight1), weight2), weight3)));
         }
     }
 
@@ -248,14 +257,15 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             largest = S.Max(largest, logit);
         }
         V shift = S.Broadcast(Raise(block, vector, S.MaxAcross(largest)));
-        V weights = S.Load(block.Weights + vector * 16);
+        V sum = default;
         for (int i = begin; i < end; i += S.Lanes)
         {
             V weight = SimdMath<S, V>.Exp2(S.Subtract(S.Load(scores + i), shift));
             S.Store(scores + i, weight);
-            weights = S.Add(weights, weight);
+            sum = S.Add(sum, weight);
         }
-        S.Store(block.Weights + vector * 16, weights);
+        float* weights = block.Weights + vector * 16;
+        S.Store(weights, S.Add(S.Load(weights), sum));
     }
 
     /// <summary>The maximum so far; when it grows, what was summed under the old one shrinks.</summary>
@@ -322,7 +332,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
     /// <summary>A worker's scratch memory, divided up.</summary>
     private struct Block
     {
-        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Page;
+        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Page, PageSums;
         public readonly int* Positions;
         public readonly int NumVectors, SumStride;
         public int FirstPosition = int.MaxValue, LastPosition = -1;
@@ -338,7 +348,8 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             Max = Queries + AttentionWork.MaxVectors * headDim;
             Slopes = Max + AttentionWork.MaxVectors;
             Positions = (int*)(Slopes + AttentionWork.MaxVectors);
-            Page = Slopes + 2 * AttentionWork.MaxVectors;
+            PageSums = Slopes + 2 * AttentionWork.MaxVectors;
+            Page = PageSums + 6 * SumStride;
         }
     }
 }
