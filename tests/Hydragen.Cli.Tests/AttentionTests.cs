@@ -37,7 +37,7 @@ public sealed class AttentionTests : IDisposable
         foreach (string[] options in (string[][])[
             ["--reference"], [], ["--sharing", "paged"], ["--sharing", "copied"], ["--threads", "1"], ["--kv-type", "bf16"], ["--kv-type", "f16"]])
         {
-            string output = _folder[string.Concat(options)];
+            string output = _folder["out" + string.Concat(options)];
             CliResult result = await Cli.RunAsync(["attention", "--input", input, "--output", output, .. options]);
             result.AssertSuccess();
             Assert.Empty(result.Output + result.Error);
@@ -46,7 +46,6 @@ public sealed class AttentionTests : IDisposable
     }
 
     [Theory]
-    [InlineData("""{"nodes":[{"parent":1},{"parent":0}],"sequences":[{"node":0}]}""", "parent")]
     [InlineData("""{"nodes":[{"parent":0}],"sequences":[{"node":0}]}""", "parent")]
     [InlineData("""{"nodes":[{"parent":-2}],"sequences":[{"node":0}]}""", "parent")]
     [InlineData("""{"nodes":[{"parent":-1}],"sequences":[{"node":1}]}""", "node 1")]
@@ -70,6 +69,14 @@ public sealed class AttentionTests : IDisposable
     [InlineData("{", "not valid JSON")]
     [InlineData("null", "JSON object")]
     public async Task A_wrong_plan_is_refused(string plan, string mistake) => (await RunAsync(plan, Valid())).AssertBadInput("case.safetensors", mistake);
+
+    [Fact]
+    public async Task Nodes_that_are_each_others_parents_are_refused()
+    {
+        Dictionary<string, int[]> tensors = Valid();
+        tensors["node.1.key"] = tensors["node.1.value"] = [5, 2, 8];
+        (await RunAsync("""{"nodes":[{"parent":1},{"parent":0}],"sequences":[{"node":0}]}""", tensors)).AssertBadInput("parent 1");
+    }
 
     [Fact]
     public async Task A_deep_plan_is_refused() =>

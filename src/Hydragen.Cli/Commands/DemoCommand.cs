@@ -93,7 +93,7 @@ internal static class DemoCommand
 
     private static Task<DemoRun> AnswerAsync(
         Terminal terminal, LanguageModel model, SyntheticDocument document, SharingMode mode, string title, CancellationToken cancellationToken) =>
-        terminal.WithGenerationProgressAsync(title, async progress =>
+        terminal.WithGenerationProgressAsync(title, printsMeanwhile: false, async progress =>
         {
             PromptNode tree = DocumentQuestions.Tree(document.Text, document.Questions.Select(question => question.Text));
             GenerationOutput output = await model.GenerateTreeAsync(

@@ -36,8 +36,10 @@ internal static class TokenizeCommand
             Tokenizer tokenizer = Tokenizer.Load(parsed.GetValue(tokenizerPath)!);
             bool isSpecial = parsed.GetValue(special), isDecode = parsed.GetValue(decode);
             string wanted = isDecode ? "ids" : "text";
+            string? path = parsed.GetValue(input);
+            if (path is null) terminal.NoteWaitingForInput();
             var output = new JsonLines(terminal.Output);
-            foreach ((string where, JsonElement line) in JsonLinesReader.Read(parsed.GetValue(input), terminal.Input))
+            foreach ((string where, JsonElement line) in JsonLinesReader.Read(path, terminal.Input))
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 if (!line.TryGetProperty(wanted, out JsonElement value)) throw new InputException($"{where}: there is no \"{wanted}\".");
