@@ -9,14 +9,24 @@ namespace Hydragen.Cli.Commands;
 /// <summary>Answers questions about one document; one JSON line an answer, in the order of the questions.</summary>
 internal static class AskCommand
 {
-    public static Command Create()
+    private const int DefaultMaxNewTokens = 64;
+
+    private const string Details = """
+        Output: one JSON line a question, in the order of the questions:
+          {"question":"..","answer":".."}
+          An answer ends with its line. The embedded model knows only the kind of documents that
+          'hydragen demo' writes; give a model of your own for other texts.
+
+        Example:
+          hydragen ask --document report.txt --questions questions.txt --model DIR
+        """;
+
+    public static Command Create(Terminal terminal)
     {
-        var command = new Command("ask",
-            "Answer questions about a document, which is computed once for all of them; prints one JSON line a question: {\"question\":\"..\",\"answer\":\"..\"}. " +
-            "The embedded model knows only the kind of documents that 'hydragen demo' writes; give a model of your own for other texts.");
+        var command = new Verb("ask", "Answer many questions about one document, which is computed once.", Details);
         var document = new Option<string>("--document") { Description = "Text file with the document.", Required = true };
         var questions = new Option<string>("--questions") { Description = "Text file with one question a line.", Required = true };
-        var maxNewTokens = new Option<int>("--max-new-tokens") { Description = "The most tokens of an answer.", DefaultValueFactory = _ => 64 };
+        var maxNewTokens = SamplingArguments.MakeMaxNewTokens(DefaultMaxNewTokens);
         var stats = new Option<bool>("--stats") { Description = "Print statistics to standard error." };
         Option<string> sharing = SamplingArguments.MakeSharing();
         command.Options.Add(document);
@@ -25,7 +35,7 @@ internal static class AskCommand
         command.Options.Add(sharing);
         command.Options.Add(stats);
         var model = new ModelArguments(command, isRequired: false);
-        command.Handle(async (parsed, cancellationToken) =>
+        command.Handle(terminal, async (parsed, cancellationToken) =>
         {
             string text = InputFile.ReadText(parsed.GetValue(document)!).TrimEnd();
             if (text.Length == 0) throw new InputException($"The document '{parsed.GetValue(document)}' is empty.");
@@ -37,13 +47,12 @@ internal static class AskCommand
                 MaxNewTokens = parsed.GetValue(maxNewTokens),
                 Sharing = SamplingArguments.ParseSharing(parsed.GetValue(sharing)),
             };
-            options.Validate();
-
-            await using LanguageModel languageModel = await model.LoadAsync(parsed, cancellationToken);
+            await using LanguageModel languageModel = await model.LoadAsync(parsed, terminal, cancellationToken);
+            if (languageModel.Tokenizer is null) throw new InputException("The model has no tokenizer.json, which text needs.");
             PromptNode tree = DocumentQuestions.Tree(text, asked);
-            GenerationStatistics statistics = await Terminal.WithGenerationProgressAsync("Answering", progress => Task.Run(() =>
+            GenerationStatistics statistics = await terminal.WithGenerationProgressAsync("Answering", printsMeanwhile: true, progress => Task.Run(() =>
             {
-                using var output = new JsonLines();
+                var output = new JsonLines(terminal.Output);
                 var ordered = new OrderedResults(result => output.Write(json =>
                 {
                     json.WriteString("question", asked[result.InputIndex]);
@@ -51,7 +60,7 @@ internal static class AskCommand
                 }));
                 return languageModel.Engine.GenerateTree([tree], options with { Progress = progress }, null, ordered.Add, null, cancellationToken);
             }, CancellationToken.None));
-            if (parsed.GetValue(stats)) StatisticsTable.Write(statistics);
+            if (parsed.GetValue(stats)) StatisticsTable.Write(terminal, statistics);
         });
         return command;
     }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Hydragen.Cli.Input;
+using Hydragen.Cli.Output;
 using Hydragen.Core;
 using Hydragen.Cpu;
 using Hydragen.Models;
@@ -9,48 +10,64 @@ namespace Hydragen.Cli.Commands;
 /// <summary>Runs the attention operator on tensors from a file.</summary>
 internal static class AttentionCommand
 {
-    public static Command Create()
+    private const string Details = """
+        Input: a safetensors file whose metadata key "plan" holds
+          {"nodes":[{"parent":-1},..],"sequences":[{"node":k},..],"scale":s,"alibi":true,"window":w,"softcap":c}
+          The last four may be missing; node -1 shares nothing. Its tensors (F32, BF16 or F16) are
+          node.{n}.key, node.{n}.value          [length, numKvHeads, headDim]
+          sequence.{i}.query                    [queryLength, numHeads, headDim]
+          sequence.{i}.key, sequence.{i}.value  [suffixLength, numKvHeads, headDim]
+          The last queryLength tokens of a suffix are the queries' own (causal). With an empty suffix the
+          queries own no key, and see all shared ones.
+        Output: a safetensors file with FP32 tensors
+          sequence.{i}.output                   [queryLength, numHeads, headDim]
+          sequence.{i}.log_sum_exp              [queryLength, numHeads]
+        """;
+
+    private static readonly ElementType[] KvTypes = Enum.GetValues<ElementType>();
+
+    public static Command Create(Terminal terminal)
     {
-        var command = new Command("attention",
-            "Run the attention operator on the tensors of a safetensors file. Its metadata key 'plan' holds {\"nodes\":[{\"parent\":-1},..],\"sequences\":[{\"node\":k},..]," +
-            "\"scale\":?,\"alibi\":?,\"window\":?,\"softcap\":?}; the tensors are node.{n}.key/value [length, numKvHeads, headDim] and " +
-            "sequence.{i}.query [queryLength, numHeads, headDim], sequence.{i}.key/value [suffixLength, numKvHeads, headDim]. " +
-            "Writes FP32 sequence.{i}.output and sequence.{i}.log_sum_exp [queryLength, numHeads].");
+        var command = new Verb("attention", "Run the attention operator on the tensors of a safetensors file.", Details);
         var input = new Option<string>("--input") { Description = "Safetensors file to read.", Required = true };
         var output = new Option<string>("--output") { Description = "Safetensors file to write.", Required = true };
         Option<string> sharing = SamplingArguments.MakeSharing();
-        var kvType = new Option<string>("--kv-type") { Description = "How keys and values are stored.", DefaultValueFactory = _ => ElementType.Float32.ShortName() };
-        ElementType[] kvTypes = Enum.GetValues<ElementType>();
-        kvType.AcceptOnlyFromAmong([.. kvTypes.Select(type => type.ShortName())]);
+        var kvType = Values.Choice(
+            "--kv-type", "How keys and values are stored.", ElementType.Float32.ShortName(), [.. KvTypes.Select(type => type.ShortName())]);
         var reference = new Option<bool>("--reference") { Description = "Use the FP64 reference." };
-        var threads = new Option<int?>("--threads") { Description = "Threads; one a core when not given." };
+        var threads = ModelArguments.MakeThreads();
         command.Options.Add(input);
         command.Options.Add(output);
         command.Options.Add(sharing);
         command.Options.Add(kvType);
         command.Options.Add(reference);
         command.Options.Add(threads);
-        command.Handle((parsed, cancellationToken) =>
+        command.Handle(terminal, (parsed, cancellationToken) =>
         {
             string outputPath = parsed.GetValue(output)!;
-            InputFile.CheckOutput(outputPath);
-            if (parsed.GetValue(threads) < 1) throw new InputException("--threads must be at least 1.");
-            AttentionCase attention = AttentionCase.Read(parsed.GetValue(input)!);
+            string inputPath = parsed.GetValue(input)!;
+            InputFile.CheckOutput(outputPath, inputPath);
+            AttentionCase attention = AttentionCase.Read(inputPath);
             cancellationToken.ThrowIfCancellationRequested();
-            SharedPrefixResult[] results;
-            if (parsed.GetValue(reference))
-            {
-                results = SharedPrefixAttention.ComputeReference(attention.Shape, attention.Options, attention.Nodes, attention.Sequences);
-            }
-            else
-            {
-                using var backend = new CpuBackend(new CpuOptions { NumThreads = parsed.GetValue(threads) });
-                results = SharedPrefixAttention.Compute(
-                    backend, attention.Shape, attention.Options, attention.Nodes, attention.Sequences,
-                    SamplingArguments.ParseSharing(parsed.GetValue(sharing)), kvTypes.Single(type => type.ShortName() == parsed.GetValue(kvType)));
-            }
-            Write(outputPath, attention, results);
+            Write(outputPath, attention, Compute(inputPath, attention));
             return Task.CompletedTask;
+
+            SharedPrefixResult[] Compute(string path, AttentionCase attention)
+            {
+                try
+                {
+                    if (parsed.GetValue(reference))
+                        return SharedPrefixAttention.ComputeReference(attention.Shape, attention.Options, attention.Nodes, attention.Sequences);
+                    using var backend = new CpuBackend(new CpuOptions { NumThreads = parsed.GetValue(threads) });
+                    return SharedPrefixAttention.Compute(
+                        backend, attention.Shape, attention.Options, attention.Nodes, attention.Sequences,
+                        SamplingArguments.ParseSharing(parsed.GetValue(sharing)), KvTypes.Single(type => type.ShortName() == parsed.GetValue(kvType)));
+                }
+                catch (ArgumentException exception)
+                {
+                    throw new InputException($"{path}: {exception.Message}", exception);
+                }
+            }
         });
         return command;
     }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Hydragen.Cli.Output;
 using Hydragen.Engine;
 using Hydragen.Models;
 using Hydragen.Text;
@@ -9,10 +10,12 @@ namespace Hydragen.Cli.Commands;
 /// <summary>Runs a command and turns what it throws into one line and an exit code.</summary>
 internal static class CommandRunner
 {
-    public static Option<bool> Verbose { get; } = new("--verbose") { Description = "Show the stack trace of a failure.", Recursive = true };
+    private const string VerboseName = "--verbose";
+
+    public static Option<bool> MakeVerbose() => new(VerboseName) { Description = "Show the stack trace of a failure.", Recursive = true };
 
     /// <summary>Makes <paramref name="run"/> the action of a command.</summary>
-    public static void Handle(this Command command, Func<ParseResult, CancellationToken, Task> run) =>
+    public static void Handle(this Command command, Terminal terminal, Func<ParseResult, CancellationToken, Task> run) =>
         command.SetAction(async (ParseResult parsed, CancellationToken cancellationToken) =>
         {
             try
@@ -22,13 +25,13 @@ internal static class CommandRunner
             }
             catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
             {
-                await Console.Error.WriteLineAsync("hydragen: cancelled");
+                await terminal.Error.WriteLineAsync("hydragen: cancelled");
                 return ExitCode.Cancelled;
             }
             catch (Exception exception)
             {
-                await Console.Error.WriteLineAsync($"hydragen: {OneLine(exception.Message)}");
-                if (parsed.GetValue(Verbose)) await Console.Error.WriteLineAsync(exception.ToString());
+                await terminal.Error.WriteLineAsync($"hydragen: {OneLine(exception.Message)}");
+                if (parsed.GetValue<bool>(VerboseName)) await terminal.Error.WriteLineAsync(exception.ToString());
                 return IsBadInput(exception) ? ExitCode.BadInput : ExitCode.Failure;
             }
         });

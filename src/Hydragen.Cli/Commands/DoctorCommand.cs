@@ -9,36 +9,39 @@ namespace Hydragen.Cli.Commands;
 /// <summary>Says what the machine offers and which kernels run on it.</summary>
 internal static class DoctorCommand
 {
-    public static Command Create()
+    private const string Details = "The environment variable HYDRAGEN_CPU_ISA forces an instruction set.";
+
+    public static Command Create(Terminal terminal)
     {
-        var command = new Command("doctor", "Show the machine, the instruction sets found, the kernels chosen and why, and the memory.");
+        var command = new Verb("doctor", "Show the machine, the kernels chosen and why, and the memory.", Details);
         var json = new Option<bool>("--json") { Description = "Print one JSON line to standard output." };
         command.Options.Add(json);
-        command.Handle((parsed, _) =>
+        command.Handle(terminal, (parsed, _) =>
         {
             using var backend = new CpuBackend();
             GCMemoryInfo memory = GC.GetGCMemoryInfo();
-            if (parsed.GetValue(json)) WriteJson(backend, memory.TotalAvailableMemoryBytes);
-            else WriteText(backend, memory.TotalAvailableMemoryBytes);
+            if (parsed.GetValue(json)) WriteJson(terminal, backend, memory.TotalAvailableMemoryBytes);
+            else WriteText(terminal, backend, memory.TotalAvailableMemoryBytes);
             return Task.CompletedTask;
         });
         return command;
     }
 
-    private static void WriteText(CpuBackend backend, long memoryBytes)
+    private static void WriteText(Terminal terminal, CpuBackend backend, long memoryBytes)
     {
-        Console.WriteLine($"machine   {RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} processors");
-        Console.WriteLine($"runtime   {RuntimeInformation.FrameworkDescription}");
-        Console.WriteLine($"memory    {StatisticsTable.Mebibytes(memoryBytes)} available; KV memory uses half of it unless --max-kv-memory says otherwise");
-        Console.WriteLine($"backend   {backend.Description}");
-        foreach (KernelChoice kernel in backend.Kernels) Console.WriteLine($"kernel    {kernel.Operation}: {kernel.Kernel} ({kernel.Reason})");
+        using var output = new StreamWriter(terminal.Output, leaveOpen: true);
+        output.WriteLine($"machine   {RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} processors");
+        output.WriteLine($"runtime   {RuntimeInformation.FrameworkDescription}");
+        output.WriteLine($"memory    {StatisticsTable.Mebibytes(memoryBytes)} available; KV memory uses half of it unless --max-kv-memory says otherwise");
+        output.WriteLine($"backend   {backend.Description}");
+        foreach (KernelChoice kernel in backend.Kernels) output.WriteLine($"kernel    {kernel.Operation}: {kernel.Kernel} ({kernel.Reason})");
         string model = Directory.Exists(ModelArguments.EmbeddedModelPath) ? ModelArguments.EmbeddedModelPath : "missing";
-        Console.WriteLine($"model     embedded: {model}");
+        output.WriteLine($"model     embedded: {model}");
     }
 
-    private static void WriteJson(CpuBackend backend, long memoryBytes)
+    private static void WriteJson(Terminal terminal, CpuBackend backend, long memoryBytes)
     {
-        using var output = new JsonLines();
+        var output = new JsonLines(terminal.Output);
         output.Write(json =>
         {
             json.WriteString("os", RuntimeInformation.OSDescription.Trim());

@@ -10,27 +10,37 @@ namespace Hydragen.Cli.Commands;
 /// <summary>Log-probabilities, and on request logits, of given sequences.</summary>
 internal static class ScoreCommand
 {
-    public static Command Create()
+    private const string Details = """
+        Input: JSON lines {"ids":[..]} or {"text":".."}; text gets the model's special tokens.
+        Output: one JSON line each, in the same order:
+          {"ids":[..],"logprobs":[..]}
+          The first token, which has none before it, gets null. Lines with common prefixes share their computation.
+          --logits numbers the sequences from 0; blank lines do not count.
+
+        Example:
+          hydragen score --model DIR --input lines.jsonl --logits logits.safetensors
+        """;
+
+    public static Command Create(Terminal terminal)
     {
-        var command = new Command("score",
-            "Compute the log-probability of every token: reads JSON lines {\"ids\":[..]} or {\"text\":\"..\"}, prints {\"ids\":[..],\"logprobs\":[..]} " +
-            "in the same order; the first token, which has none before it, gets null. Lines with common prefixes share their computation.");
+        var command = new Verb("score", "Compute the log-probability of every token of given sequences.", Details);
         var input = new Option<string?>("--input") { Description = "JSON Lines file; standard input when not given." };
-        var logitsPath = new Option<string?>("--logits") { Description = "Also write FP32 tensors logits.{line} [numTokens, vocabularySize] to this safetensors file." };
+        var logitsPath = new Option<string?>("--logits") { Description = "Also write FP32 tensors logits.{sequence} [numTokens, vocabularySize] to this safetensors file." };
         Option<string> sharing = SamplingArguments.MakeSharing();
         command.Options.Add(input);
         command.Options.Add(logitsPath);
         command.Options.Add(sharing);
         var model = new ModelArguments(command, isRequired: true);
-        command.Handle(async (parsed, cancellationToken) =>
+        command.Handle(terminal, async (parsed, cancellationToken) =>
         {
             string? path = parsed.GetValue(input), outputPath = parsed.GetValue(logitsPath);
-            if (outputPath is not null) InputFile.CheckOutput(outputPath);
-            await using LanguageModel languageModel = await model.LoadAsync(parsed, cancellationToken);
-            IReadOnlyList<int>[] lines = [.. JsonLinesReader.Read(path).Select(line => ReadLine(line.Value, $"{path ?? "standard input"}, line {line.LineNumber}", languageModel))];
+            if (outputPath is not null) InputFile.CheckOutput(outputPath, path);
+            if (path is null) terminal.NoteWaitingForInput();
+            await using LanguageModel languageModel = await model.LoadAsync(parsed, terminal, cancellationToken);
+            IReadOnlyList<int>[] lines = [.. JsonLinesReader.Read(path, terminal.Input).Select(line => ReadLine(line.Value, line.Where, languageModel))];
             if (lines.Length == 0) throw new InputException($"{path ?? "Standard input"} holds no line to score.");
             var options = new GenerationOptions { Sharing = SamplingArguments.ParseSharing(parsed.GetValue(sharing)) };
-            ScoredSequence[] scored = await Terminal.WithGenerationProgressAsync("Scoring", progress => Task.Run(() =>
+            ScoredSequence[] scored = await terminal.WithGenerationProgressAsync("Scoring", printsMeanwhile: false, progress => Task.Run(() =>
             {
                 var results = new ScoredSequence[lines.Length];
                 languageModel.Engine.Score(
@@ -38,7 +48,7 @@ internal static class ScoreCommand
                 return results;
             }, CancellationToken.None));
             if (outputPath is not null) WriteLogits(outputPath, scored, languageModel.Configuration.VocabularySize);
-            using var output = new JsonLines();
+            var output = new JsonLines(terminal.Output);
             foreach (ScoredSequence line in scored)
             {
                 output.Write(json =>
@@ -51,20 +61,20 @@ internal static class ScoreCommand
         return command;
     }
 
-    private static IReadOnlyList<int> ReadLine(JsonElement line, string where, LanguageModel model)
+    private static int[] ReadLine(JsonElement line, string where, LanguageModel model)
     {
         bool hasIds = line.TryGetProperty("ids", out JsonElement ids), hasText = line.TryGetProperty("text", out JsonElement text);
         if (hasIds == hasText) throw new InputException($"{where}: give either \"ids\" or \"text\".");
         if (hasText && model.Tokenizer is null) throw new InputException($"{where}: the model has no tokenizer; give \"ids\".");
-        IReadOnlyList<int> tokenIds = hasIds ? JsonLinesReader.ReadIds(ids, where) : model.Tokenizer!.Encode(JsonLinesReader.ReadText(text, where));
-        if (tokenIds.Count == 0) throw new InputException($"{where}: there is no token to score.");
-        for (int i = 0; i < tokenIds.Count; i++)
+        int[] tokenIds = hasIds ? JsonLinesReader.ReadIds(ids, where) : model.Tokenizer!.Encode(JsonLinesReader.ReadText(text, where));
+        if (tokenIds.Length == 0) throw new InputException($"{where}: there is no token to score.");
+        for (int i = 0; i < tokenIds.Length; i++)
         {
             if ((uint)tokenIds[i] >= (uint)model.Configuration.VocabularySize)
                 throw new InputException($"{where}: the token id {tokenIds[i]} is outside the vocabulary of {model.Configuration.VocabularySize}.");
         }
-        if (tokenIds.Count > model.Configuration.MaxContextLength)
-            throw new InputException($"{where}: {tokenIds.Count} tokens exceed the model's context of {model.Configuration.MaxContextLength}.");
+        if (tokenIds.Length > model.Configuration.MaxContextLength)
+            throw new InputException($"{where}: {tokenIds.Length} tokens exceed the model's context of {model.Configuration.MaxContextLength}.");
         return tokenIds;
     }
 

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Json;
 using Hydragen.Cli.Input;
 using Hydragen.Cli.Output;
 using Hydragen.Text;
@@ -8,10 +9,17 @@ namespace Hydragen.Cli.Commands;
 /// <summary>Text to token ids and back, line by line.</summary>
 internal static class TokenizeCommand
 {
-    public static Command Create()
+    private const string Details = """
+        Input: JSON lines {"text":".."}, with --decode {"ids":[..]}.
+        Output: one JSON line each, in the same order: {"ids":[..]}, with --decode {"text":".."}.
+
+        Example:
+          echo '{"text":"Hello"}' | hydragen tokenize --tokenizer DIR | hydragen tokenize --tokenizer DIR --decode
+        """;
+
+    public static Command Create(Terminal terminal)
     {
-        var command = new Command("tokenize",
-            "Convert JSON lines {\"text\":\"..\"} to {\"ids\":[..]}, or with --decode back. Reads standard input unless --input is given.");
+        var command = new Verb("tokenize", "Convert text to token ids, or with --decode back.", Details);
         var tokenizerPath = new Option<string>("--tokenizer") { Description = "tokenizer.json, or a folder that holds it.", Required = true };
         var input = new Option<string?>("--input") { Description = "JSON Lines file; standard input when not given." };
         var special = new Option<bool>("--special")
@@ -23,27 +31,27 @@ internal static class TokenizeCommand
         command.Options.Add(input);
         command.Options.Add(special);
         command.Options.Add(decode);
-        command.Handle((parsed, cancellationToken) =>
+        command.Handle(terminal, (parsed, cancellationToken) =>
         {
             Tokenizer tokenizer = Tokenizer.Load(parsed.GetValue(tokenizerPath)!);
-            string? path = parsed.GetValue(input);
             bool isSpecial = parsed.GetValue(special), isDecode = parsed.GetValue(decode);
             string wanted = isDecode ? "ids" : "text";
-            using var output = new JsonLines();
-            foreach ((int lineNumber, var line) in JsonLinesReader.Read(path))
+            string? path = parsed.GetValue(input);
+            if (path is null) terminal.NoteWaitingForInput();
+            var output = new JsonLines(terminal.Output);
+            foreach ((string where, JsonElement line) in JsonLinesReader.Read(path, terminal.Input))
             {
                 cancellationToken.ThrowIfCancellationRequested();
-                string where = $"{path ?? "standard input"}, line {lineNumber}";
-                if (!line.TryGetProperty(wanted, out var value)) throw new InputException($"{where}: there is no \"{wanted}\".");
+                if (!line.TryGetProperty(wanted, out JsonElement value)) throw new InputException($"{where}: there is no \"{wanted}\".");
                 if (isDecode)
                 {
-                    IReadOnlyList<int> ids = JsonLinesReader.ReadIds(value, where);
+                    int[] ids = JsonLinesReader.ReadIds(value, where);
                     foreach (int id in ids)
                     {
                         if ((uint)id >= (uint)tokenizer.VocabularySize)
                             throw new InputException($"{where}: the token id {id} is outside the vocabulary of {tokenizer.VocabularySize}.");
                     }
-                    output.Write(json => json.WriteString("text", tokenizer.Decode([.. ids], skipSpecialTokens: !isSpecial)));
+                    output.Write(json => json.WriteString("text", tokenizer.Decode(ids, skipSpecialTokens: !isSpecial)));
                 }
                 else
                 {

@@ -14,7 +14,7 @@ internal sealed record DemoReport(int Seed, SyntheticDocument Document, DemoRun 
 
     private int NumEqualAnswers => Shared.Answers.Zip(Copied.Answers).Count(pair => pair.First == pair.Second);
 
-    public void WriteTable()
+    public void WriteTable(Terminal terminal)
     {
         Table table = new Table().Border(TableBorder.Rounded)
             .AddColumn("").AddColumn(new TableColumn("with sharing").RightAligned()).AddColumn(new TableColumn("without sharing").RightAligned());
@@ -25,21 +25,21 @@ internal sealed record DemoReport(int Seed, SyntheticDocument Document, DemoRun 
         Row("decode speed", run => $"{StatisticsTable.Count((long)run.Statistics.DecodeTokensPerSecond)} tokens/s");
         Row("KV memory", run => StatisticsTable.Mebibytes(run.Statistics.PeakKvBytes));
         Row("largest batch", run => $"{run.Statistics.PeakBatchSize} sequences");
-        Terminal.Console.Write(table);
-        Terminal.Note(string.Create(CultureInfo.InvariantCulture, $"Decoding is {SpeedUp:0.0} times as fast with sharing; {NumEqualAnswers} of {Shared.Answers.Count} answers are the same."));
-        Terminal.Note("");
+        terminal.Console.Write(table);
+        terminal.Note(string.Create(CultureInfo.InvariantCulture, $"Decoding is {SpeedUp:0.0} times as fast with sharing; {NumEqualAnswers} of {Shared.Answers.Count} answers are the same."));
+        terminal.Note("");
         for (int i = 0; i < Math.Min(NumExamples, Document.Questions.Count); i++)
         {
             // Spread over the questions, so that every run shows several kinds.
             int index = i * Document.Questions.Count / NumExamples % Document.Questions.Count;
-            Terminal.Note($"  Q: {Document.Questions[index].Text}");
-            Terminal.Note($"  A: {Shared.Answers[index]}{(IsCorrect(Shared, index) ? "" : $"   (expected: {Document.Questions[index].ExpectedValue})")}");
+            terminal.Note($"  Q: {Document.Questions[index].Text}");
+            terminal.Note($"  A: {Shared.Answers[index]}{(IsCorrect(Shared, index) ? "" : $"   (expected: {Document.Questions[index].ExpectedValue})")}");
         }
     }
 
-    public void WriteJson()
+    public void WriteJson(Terminal terminal)
     {
-        using var output = new JsonLines();
+        var output = new JsonLines(terminal.Output);
         output.Write(json =>
         {
             json.WriteNumber("seed", Seed);

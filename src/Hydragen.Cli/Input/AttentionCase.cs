@@ -13,7 +13,7 @@ internal sealed record AttentionCase(
 
     public static AttentionCase Read(string path)
     {
-        if (!File.Exists(path)) throw new InputException($"There is no file '{path}'.");
+        InputFile.Open(path).Dispose();
         using SafetensorsFile file = SafetensorsFile.Open(path);
         if (!file.Metadata.TryGetValue(PlanKey, out string? json)) throw new InputException($"{path}: the metadata has no key '{PlanKey}'.");
         try
@@ -23,7 +23,11 @@ internal sealed record AttentionCase(
         }
         catch (JsonException exception)
         {
-            throw new InputException($"{path}: the plan is not valid JSON ({exception.Message})", exception);
+            throw new InputException($"{path}: the plan is not valid JSON ({exception.Message.TrimEnd('.')}).", exception);
+        }
+        catch (ArgumentException exception)
+        {
+            throw new InputException($"{path}: {exception.Message}", exception);
         }
     }
 

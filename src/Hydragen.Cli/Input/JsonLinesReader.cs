@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 
 namespace Hydragen.Cli.Input;
@@ -7,21 +8,19 @@ internal static class JsonLinesReader
 {
     private static readonly JsonDocumentOptions Options = new() { AllowDuplicateProperties = false };
 
-    /// <summary>The objects of a file, or of standard input for null; blank lines are skipped.</summary>
-    public static IEnumerable<(int LineNumber, JsonElement Value)> Read(string? path)
+    /// <summary>The objects of a file, or of <paramref name="standardInput"/> for a null path; blank lines are skipped.</summary>
+    public static IEnumerable<(string Where, JsonElement Value)> Read(string? path, Stream standardInput)
     {
-        using TextReader reader = path is null ? Console.In : new StreamReader(InputFile.Open(path));
+        using StreamReader reader = InputFile.ReadStrictly(path is null ? standardInput : InputFile.Open(path));
         string name = path ?? "standard input";
-        int lineNumber = 0;
-        while (reader.ReadLine() is string line)
+        for (int lineNumber = 1; ReadLine(reader, name) is string line; lineNumber++)
         {
-            lineNumber++;
-            if (!string.IsNullOrWhiteSpace(line)) yield return (lineNumber, Parse(line, name, lineNumber));
+            string where = $"{name}, line {lineNumber}";
+            if (!string.IsNullOrWhiteSpace(line)) yield return (where, Parse(line, where));
         }
     }
 
-    /// <summary>The tokens of a line: its "ids", or its "text" encoded.</summary>
-    public static IReadOnlyList<int> ReadIds(JsonElement array, string where)
+    public static int[] ReadIds(JsonElement array, string where)
     {
         if (array.ValueKind != JsonValueKind.Array) throw new InputException($"{where}: \"ids\" must be an array of integers.");
         var ids = new int[array.GetArrayLength()];
@@ -47,18 +46,30 @@ internal static class JsonLinesReader
         }
     }
 
-    private static JsonElement Parse(string line, string name, int lineNumber)
+    private static string? ReadLine(StreamReader reader, string name)
+    {
+        try
+        {
+            return reader.ReadLine();
+        }
+        catch (DecoderFallbackException exception)
+        {
+            throw new InputException($"{name} is not UTF-8 text.", exception);
+        }
+    }
+
+    private static JsonElement Parse(string line, string where)
     {
         try
         {
             using JsonDocument document = JsonDocument.Parse(line, Options);
             if (document.RootElement.ValueKind != JsonValueKind.Object)
-                throw new InputException($"{name}, line {lineNumber}: expected a JSON object, found {Shorten(line)}.");
+                throw new InputException($"{where}: expected a JSON object, found {Shorten(line)}.");
             return document.RootElement.Clone();
         }
         catch (JsonException exception)
         {
-            throw new InputException($"{name}, line {lineNumber}: not valid JSON ({exception.Message})", exception);
+            throw new InputException($"{where}: not valid JSON ({exception.Message.TrimEnd('.')}).", exception);
         }
     }
 

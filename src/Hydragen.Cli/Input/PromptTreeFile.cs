@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Hydragen.Cli.Commands;
 using Hydragen.Engine;
 
 namespace Hydragen.Cli.Input;
@@ -21,7 +22,7 @@ internal static class PromptTreeFile
         }
         catch (JsonException exception)
         {
-            throw new InputException($"{path}: not valid JSON ({exception.Message})", exception);
+            throw new InputException($"{path}: not valid JSON ({exception.Message.TrimEnd('.')}).", exception);
         }
     }
 
@@ -45,8 +46,8 @@ internal static class PromptTreeFile
     }
 
     private static int ReadSamples(JsonElement element, string where) =>
-        element.ValueKind == JsonValueKind.Number && element.TryGetInt32(out int samples) && samples >= 0
-            ? samples : throw new InputException($"{where}: \"samples\" must be a count, not {element.GetRawText()}.");
+        element.ValueKind == JsonValueKind.Number && element.TryGetInt32(out int samples) && samples is >= 0 and <= SamplingArguments.MaxSamples
+            ? samples : throw new InputException($"{where}: \"samples\" must be a whole number from 0 to {SamplingArguments.MaxSamples}, not {element.GetRawText()}.");
 
     private static PromptNode[] ReadChildren(JsonElement element, string where)
     {

@@ -4,12 +4,11 @@ using System.Text.Json;
 
 namespace Hydragen.Cli.Output;
 
-/// <summary>Writes one JSON value a line to standard output, flushed line by line.</summary>
-internal sealed class JsonLines : IDisposable
+/// <summary>Writes one JSON value a line to a stream that stays the caller's, flushed line by line.</summary>
+internal sealed class JsonLines(Stream output)
 {
     private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private readonly ArrayBufferWriter<byte> _line = new();
-    private readonly Stream _output = Console.OpenStandardOutput();
 
     public void Write(Action<Utf8JsonWriter> write)
     {
@@ -21,9 +20,7 @@ internal sealed class JsonLines : IDisposable
             json.WriteEndObject();
         }
         _line.Write("\n"u8);
-        _output.Write(_line.WrittenSpan);
-        _output.Flush();
+        output.Write(_line.WrittenSpan);
+        output.Flush();
     }
-
-    public void Dispose() => _output.Dispose();
 }

@@ -7,7 +7,7 @@ namespace Hydragen.Cli.Output;
 /// <summary>What a generation call did, for people.</summary>
 internal static class StatisticsTable
 {
-    public static void Write(GenerationStatistics statistics)
+    public static void Write(Terminal terminal, GenerationStatistics statistics)
     {
         Table table = new Table().HideHeaders().Border(TableBorder.Rounded).AddColumn("").AddColumn("");
         void Row(string name, string value) => table.AddRow(Markup.Escape(name), Markup.Escape(value));
@@ -21,7 +21,7 @@ internal static class StatisticsTable
         Row("decode", $"{Seconds(statistics.DecodeTime)} in {statistics.DecodeSteps} steps, at most {statistics.PeakBatchSize} sequences");
         Row("decode speed", $"{Count((long)statistics.DecodeTokensPerSecond)} tokens/s");
         Row("KV memory", Mebibytes(statistics.PeakKvBytes));
-        Terminal.Console.Write(table);
+        terminal.Console.Write(table);
     }
 
     public static string Count(long value) => value.ToString("N0", CultureInfo.InvariantCulture);

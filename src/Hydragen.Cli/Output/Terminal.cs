@@ -3,21 +3,56 @@ using Spectre.Console;
 
 namespace Hydragen.Cli.Output;
 
-/// <summary>What people see: tables, progress bars and notes, all on standard error.</summary>
-internal static class Terminal
+/// <summary>
+/// The streams of one run of the command: machine output on <see cref="Output"/>, everything for people on <see cref="Error"/>.
+/// </summary>
+internal sealed class Terminal
 {
-    public static IAnsiConsole Console { get; } = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(System.Console.Error) });
+    private readonly bool _isErrorWatched;
+    private readonly bool _isOutputWatched;
+    private readonly bool _isInputTyped;
 
-    /// <summary>Whether somebody watches: bars are shown only then.</summary>
-    public static bool IsWatched { get; } = !System.Console.IsErrorRedirected;
+    private Terminal(Stream input, Stream output, TextWriter error, bool isInputTyped, bool isOutputWatched, bool isErrorWatched)
+    {
+        Input = input;
+        Output = output;
+        Error = error;
+        _isInputTyped = isInputTyped;
+        _isOutputWatched = isOutputWatched;
+        _isErrorWatched = isErrorWatched;
+        Console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(error) });
+    }
 
-    /// <summary>Writes a line as it is.</summary>
-    public static void Note(string text) => Console.WriteLine(text);
+    public Stream Input { get; }
+
+    public Stream Output { get; }
+
+    public TextWriter Error { get; }
+
+    /// <summary>Draws tables on <see cref="Error"/>.</summary>
+    public IAnsiConsole Console { get; }
+
+    /// <summary>The streams of the process.</summary>
+    public static Terminal OfProcess() => new(
+        System.Console.OpenStandardInput(), System.Console.OpenStandardOutput(), System.Console.Error,
+        !System.Console.IsInputRedirected, !System.Console.IsOutputRedirected, !System.Console.IsErrorRedirected);
+
+    /// <summary>Any other streams; nobody watches them.</summary>
+    public static Terminal Over(Stream input, Stream output, TextWriter error) => new(input, output, error, false, false, false);
+
+    /// <summary>Writes a line for people, as it is.</summary>
+    public void Note(string text) => Error.WriteLine(text);
+
+    /// <summary>Tells somebody at a keyboard that the command waits for lines.</summary>
+    public void NoteWaitingForInput()
+    {
+        if (_isInputTyped) Note("Reading JSON lines from standard input.");
+    }
 
     /// <summary>Runs work that reports a share from 0 to 1.</summary>
-    public static Task<T> WithProgressAsync<T>(string title, Func<IProgress<double>?, Task<T>> work)
+    public Task<T> WithProgressAsync<T>(string title, Func<IProgress<double>?, Task<T>> work)
     {
-        if (!IsWatched) return work(null);
+        if (!_isErrorWatched) return work(null);
         return Bars().StartAsync(context =>
         {
             ProgressTask bar = context.AddTask(Markup.Escape(title), maxValue: 1);
@@ -26,9 +61,12 @@ internal static class Terminal
     }
 
     /// <summary>Runs a generation call with one bar for prompt tokens and one for completions.</summary>
-    public static Task<T> WithGenerationProgressAsync<T>(string title, Func<IProgress<GenerationProgress>?, Task<T>> work)
+    /// <param name="title">What is done.</param>
+    /// <param name="printsMeanwhile">Whether the work writes to <see cref="Output"/>; on a screen, its lines and the bars would overwrite each other.</param>
+    /// <param name="work">The call.</param>
+    public Task<T> WithGenerationProgressAsync<T>(string title, bool printsMeanwhile, Func<IProgress<GenerationProgress>?, Task<T>> work)
     {
-        if (!IsWatched) return work(null);
+        if (!_isErrorWatched || (printsMeanwhile && _isOutputWatched)) return work(null);
         return Bars().StartAsync(context =>
         {
             ProgressTask prompt = context.AddTask(Markup.Escape(title) + ": prompt", maxValue: 1);
@@ -41,7 +79,7 @@ internal static class Terminal
         });
     }
 
-    private static Progress Bars() => Console.Progress().AutoClear(true)
+    private Progress Bars() => Console.Progress().AutoClear(true)
         .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn());
 
     /// <summary>Reports on the caller's thread, unlike <see cref="Progress{T}"/>.</summary>
