@@ -172,9 +172,9 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
                         Update(block, first + i, block.Scores + i * KvCache.PageSize, strip * CpuKvCache.StripWidth, endStrip * CpuKvCache.StripWidth, from, to, position);
                 }
             }
-            if (!ragged)
+            if (firstLow == lastLow && firstHigh == lastHigh)
             {
-                AddValues<T>(block.Sums + first * sumStride, TileMode.Add, block, values, ahead, 0, count, low, high);
+                AddValues<T>(block.Sums + first * sumStride, TileMode.Add, block, values, ahead, 0, count, firstLow, firstHigh);
                 continue;
             }
             // Each vector sums its keys of the page in order, like a whole tile would: its own first ones, those that all see, its own last.
