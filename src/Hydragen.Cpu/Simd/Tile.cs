@@ -17,7 +17,7 @@ internal enum TileMode
 
 /// <summary>
 /// The one matrix micro-kernel behind scores, weighted values and linear layers:
-/// <c>c[r, n] (+)= Σ_k a[r, k] · b[k, n]</c>. Columns come in strips of <see cref="StripWidth"/>. The sum over k is one chain of
+/// <c>c[r, n] (+)= Σ_k a[r, k] · b[k, n]</c>. Columns come in strips of <see cref="TileShape.StripWidth"/>. The sum over k is one chain of
 /// fused multiply-adds in order of k, whatever the tile, so an element never depends on its neighbours.
 /// </summary>
 /// <typeparam name="S">Vector operations.</typeparam>
@@ -28,12 +28,6 @@ internal static unsafe class Tile<S, V, T>
     where V : struct
     where T : struct, IStorage
 {
-    /// <summary>Columns of a strip.</summary>
-    public const int StripWidth = 16;
-
-    /// <summary>Rows of the largest tile; callers that can choose pass multiples of it.</summary>
-    public const int MaxRows = 6;
-
     /// <summary>Computes any number of rows and strips.</summary>
     /// <param name="numRows">Rows of a and c.</param>
     /// <param name="numStrips">Strips of b and c.</param>
@@ -53,25 +47,25 @@ internal static unsafe class Tile<S, V, T>
         float* c, nint cStride, nint depth, TileMode mode, nint ahead)
     {
         int strip = 0;
-        if (S.Lanes == StripWidth)
+        if (S.Lanes == TileShape.StripWidth)
         {
             for (; strip + 4 <= numStrips; strip += 4)
             {
                 Rows<Columns4<S, V>>(numRows, a, aStride, b + strip * stripStride * T.Size, bStride, stripStride,
-                    c + strip * StripWidth, cStride, depth, mode, ahead);
+                    c + strip * TileShape.StripWidth, cStride, depth, mode, ahead);
             }
             for (; strip + 2 <= numStrips; strip += 2)
             {
                 Rows<Columns2<S, V>>(numRows, a, aStride, b + strip * stripStride * T.Size, bStride, stripStride,
-                    c + strip * StripWidth, cStride, depth, mode, ahead);
+                    c + strip * TileShape.StripWidth, cStride, depth, mode, ahead);
             }
         }
         for (; strip < numStrips; strip++)
         {
             byte* bStrip = b + strip * stripStride * T.Size;
-            float* cStrip = c + strip * StripWidth;
-            if (S.Lanes == StripWidth) Rows<Columns1<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, mode, ahead);
-            else if (S.Lanes * 2 == StripWidth) Rows<Columns2<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, mode, ahead);
+            float* cStrip = c + strip * TileShape.StripWidth;
+            if (S.Lanes == TileShape.StripWidth) Rows<Columns1<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, mode, ahead);
+            else if (S.Lanes * 2 == TileShape.StripWidth) Rows<Columns2<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, mode, ahead);
             else Rows<Columns4<S, V>>(numRows, a, aStride, bStrip, bStride, S.Lanes, cStrip, cStride, depth, mode, ahead);
         }
     }
