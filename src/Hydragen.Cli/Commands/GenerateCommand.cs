@@ -25,7 +25,6 @@ internal static class GenerateCommand
     public static Command Create(Terminal terminal)
     {
         var command = new Verb("generate", "Complete prompts, levels of prompts, or a prompt tree.", Details);
-        var model = new ModelArguments(command, isRequired: true);
         var prompt = new Option<string[]>("--prompt") { Description = "A prompt; repeatable, common prefixes are found.", DefaultValueFactory = _ => [] };
         var levels = new Option<string[]>("--prompts")
         {
@@ -38,6 +37,7 @@ internal static class GenerateCommand
         command.Options.Add(levels);
         command.Options.Add(tree);
         command.Options.Add(stats);
+        var model = new ModelArguments(command, isRequired: true);
         var sampling = new SamplingArguments(command);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {

@@ -33,7 +33,9 @@ internal static class TokenizeCommand
         command.Options.Add(decode);
         command.Handle(terminal, (parsed, cancellationToken) =>
         {
-            Tokenizer tokenizer = Tokenizer.Load(parsed.GetValue(tokenizerPath)!);
+            string tokenizerFile = parsed.GetValue(tokenizerPath)!;
+            if (string.IsNullOrWhiteSpace(tokenizerFile)) throw new InputException("--tokenizer is empty; give tokenizer.json or the folder that holds it.");
+            Tokenizer tokenizer = Tokenizer.Load(tokenizerFile);
             bool isSpecial = parsed.GetValue(special), isDecode = parsed.GetValue(decode);
             string wanted = isDecode ? "ids" : "text";
             string? path = parsed.GetValue(input);
