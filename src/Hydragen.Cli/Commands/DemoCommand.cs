@@ -11,9 +11,13 @@ internal static class DemoCommand
 {
     private const int MaxSeed = 1_000_000;
 
+    // Copies of the document for all questions would take 12 GiB at the default sizes, which a demo should not ask for.
+    private const long DefaultKvMebibytes = 4096;
+
     private const string Details = """
         Writes a document that the model has never seen, asks all questions in one batch, and compares
-        attention that shares the document with attention that reads a copy for each question.
+        attention that shares the document with attention that reads a copy for each question. Copies
+        that do not fit into --max-kv-memory wait for others to end.
         With --json, standard output gets one line with the measurements of both runs.
         """;
 
@@ -29,7 +33,7 @@ internal static class DemoCommand
         command.Options.Add(documentTokens);
         command.Options.Add(questions);
         command.Options.Add(json);
-        var model = new ModelArguments(command, isRequired: false);
+        var model = new ModelArguments(command, isRequired: false, DefaultKvMebibytes);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
             int chosenSeed = parsed.GetValue(seed) ?? Random.Shared.Next(MaxSeed);
