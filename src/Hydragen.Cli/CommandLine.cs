@@ -41,6 +41,7 @@ internal static class CommandLine
             ScoreCommand.Create(terminal),
             TokenizeCommand.Create(terminal),
             AttentionCommand.Create(terminal),
+            BenchCommand.Create(terminal),
             DoctorCommand.Create(terminal),
         };
         root.Options.Add(CommandRunner.MakeVerbose());

@@ -1,0 +1,49 @@
+using System.Text.Json;
+using Hydragen.Core;
+
+namespace Hydragen.Cli.Bench;
+
+/// <summary>What the lines of all benchmarks have in common.</summary>
+internal static class BenchJson
+{
+    /// <summary>The mode's name on the command line.</summary>
+    public static string Name(this SharingMode mode) => mode == SharingMode.NoAttention ? "no-attention" : mode.ToString().ToLowerInvariant();
+
+    public static void WriteSpread(this Utf8JsonWriter json, string name, Spread spread)
+    {
+        json.WriteStartObject(name);
+        json.WriteNumber("median", spread.Median);
+        json.WriteNumber("min", spread.Min);
+        json.WriteNumber("max", spread.Max);
+        json.WriteEndObject();
+    }
+
+    public static void WriteNumbers(this Utf8JsonWriter json, string name, IEnumerable<double> values)
+    {
+        json.WriteStartArray(name);
+        foreach (double value in values) json.WriteNumberValue(value);
+        json.WriteEndArray();
+    }
+
+    public static void WriteState(this Utf8JsonWriter json, MachineState state)
+    {
+        json.WriteStartObject("machine_state");
+        json.WriteNumber("before_gflops", state.Before.Gflops);
+        json.WriteNumber("after_gflops", state.After.Gflops);
+        json.WriteNumber("share", state.Share);
+        json.WriteBoolean("quiet", state.IsQuiet);
+        json.WriteEndObject();
+    }
+
+    public static void WriteCeilings(this Utf8JsonWriter json, Ceilings ceilings)
+    {
+        json.WriteStartObject("ceilings");
+        json.WriteNumber("fma_gflops", ceilings.FmaGflops);
+        json.WriteNumber("fma_from_l1_gflops", ceilings.FedFmaGflops);
+        json.WriteNumber("read_gbps", ceilings.ReadGigabytes);
+        json.WriteNumber("read_streams_gbps", ceilings.StreamsReadGigabytes);
+        json.WriteNumber("read_buffer_bytes", ceilings.BufferBytes);
+        json.WriteNumber("processor_share", ceilings.ProcessorShare);
+        json.WriteEndObject();
+    }
+}

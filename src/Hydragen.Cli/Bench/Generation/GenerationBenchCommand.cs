@@ -1,0 +1,84 @@
+using System.CommandLine;
+using Hydragen.Cli.Commands;
+using Hydragen.Cli.Output;
+using Hydragen.Core;
+
+namespace Hydragen.Cli.Bench;
+
+/// <summary>Measures generation from one shared prompt.</summary>
+internal static class GenerationBenchCommand
+{
+    private const string Details = """
+        One prompt of random token ids, completed by a batch of sequences, greedily and without regard to
+        end-of-sequence tokens. Every combination of the lists is measured: 1,8,32 or 0..512..16 (first..last..step).
+        Modes: hydragen reads the prompt's keys and values once for all sequences; paged stores them once, and every
+        sequence reads them; copied stores and reads a copy for each sequence; no-attention leaves attention out and
+        is the ceiling of what it could gain (its output is meaningless). They run in turn, and ratios are medians
+        over rounds of speeds measured side by side.
+        Prefill speed counts the shared prompt once; decode speed counts the new tokens of all sequences but the first
+        of each. What does not fit into KV memory is listed, not run.
+        """;
+
+    public static Command Create(Terminal terminal)
+    {
+        var command = new Verb("generate", "Prefill and decode of a model, with sharing and without.", Details);
+        var sweep = new GenerationArguments(command);
+        var arguments = new BenchArguments(
+            command, defaultRepeats: 3, SharingMode.Hydragen, SharingMode.Paged, SharingMode.Copied, SharingMode.NoAttention);
+        command.Handle(terminal, async (parsed, cancellationToken) =>
+        {
+            GenerationSetup setup = sweep.Read(parsed, arguments.Modes(parsed), arguments.Repeats(parsed));
+            ModelSize? size = sweep.RandomModelSize(parsed);
+            string? folder = size is null ? sweep.ModelFolder(parsed) : null;
+            arguments.CheckPlot(parsed);
+            var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount);
+            Task<Ceilings> MeasureCeilingsAsync() => Task.Run(
+                () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxKvBytes / 4, cancellationToken), CancellationToken.None);
+            Ceilings ceilings = await MeasureCeilingsAsync();
+
+            var options = new LanguageModelOptions
+            {
+                ComputeType = setup.ComputeType,
+                NumThreads = arguments.Threads(parsed),
+                MaxKvBytes = setup.MaxKvBytes,
+                MaxBatchRows = Math.Max(new LanguageModelOptions().MaxBatchRows, setup.Cells.Max(cell => cell.Batch)),
+            };
+            using LanguageModel model = await LoadAsync(terminal, folder, size, setup.ContextLength, options, cancellationToken);
+            if (setup.ContextLength > model.Configuration.MaxContextLength)
+            {
+                throw new InputException(
+                    $"--prefix and --new-tokens reach {setup.ContextLength} tokens, but the model's context holds {model.Configuration.MaxContextLength}.");
+            }
+            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, model.Engine.Model.Backend, ceilings);
+            header.WriteNotes(terminal);
+            JsonLines? output = arguments.Output(parsed, terminal);
+            if (output is not null) header.WriteJson(output);
+
+            var report = new GenerationReport(setup, model.Configuration, ceilings);
+            await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
+            {
+                int numDone = 0;
+                new GenerationBenchmark(model.Engine, setup, probe).Run(
+                    rows =>
+                    {
+                        report.Add(rows, output);
+                        progress?.Report((double)++numDone / setup.Cells.Count);
+                    },
+                    cancellationToken);
+                return numDone;
+            }, CancellationToken.None));
+            report.WriteTable(terminal);
+            header.WriteEnd(terminal, output, await MeasureCeilingsAsync());
+            arguments.WritePlot(parsed, report.Chart());
+        });
+        return command;
+    }
+
+    private static async Task<LanguageModel> LoadAsync(
+        Terminal terminal, string? folder, ModelSize? size, int contextLength, LanguageModelOptions options, CancellationToken cancellationToken)
+    {
+        using RandomModel? random = size is null ? null : RandomModel.Write(size, contextLength);
+        return await terminal.WithProgressAsync(
+            "Loading the model", progress => LanguageModel.LoadAsync(random?.Folder ?? folder!, options, progress, cancellationToken));
+    }
+}

@@ -1,0 +1,25 @@
+namespace Hydragen.Cli.Bench;
+
+/// <summary>What this machine can do at most, measured with all threads; the best of several attempts.</summary>
+/// <param name="NumLanes">FP32 lanes of the vectors used.</param>
+/// <param name="FmaGflops">FP32 multiply-adds on registers, 10⁹ floating-point operations a second.</param>
+/// <param name="FedFmaGflops">The same with one operand from the first-level cache; the machine-state probe.</param>
+/// <param name="ReadGigabytes">10⁹ bytes a second read from memory, one stream a thread.</param>
+/// <param name="StreamsReadGigabytes">The same, several streams a thread.</param>
+/// <param name="BufferBytes">Memory that was read.</param>
+/// <param name="ProcessorShare">The best share of processor time that an attempt got; less than 1 when others computed all the time.</param>
+internal sealed record Ceilings(
+    int NumLanes, double FmaGflops, double FedFmaGflops, double ReadGigabytes, double StreamsReadGigabytes, long BufferBytes, double ProcessorShare)
+{
+    /// <summary>Ceilings of one machine that differ by more than this say that it was noisy.</summary>
+    private const double MaxChange = 0.15;
+
+    /// <summary>The better of the two ways to read.</summary>
+    public double BestReadGigabytes => Math.Max(ReadGigabytes, StreamsReadGigabytes);
+
+    /// <summary>Whether measuring again gave about the same.</summary>
+    public bool IsLike(Ceilings other) =>
+        IsNear(FmaGflops, other.FmaGflops) && IsNear(FedFmaGflops, other.FedFmaGflops) && IsNear(BestReadGigabytes, other.BestReadGigabytes);
+
+    private static bool IsNear(double left, double right) => Math.Abs(left - right) <= MaxChange * Math.Max(left, right);
+}
