@@ -5,9 +5,15 @@ namespace Hydragen.Cpu;
 
 /// <summary>
 /// Runs every operator on the processor with SIMD kernels and a pool of threads. Storage is FP32, BF16 or FP16; arithmetic is
-/// FP32. Results do not depend on the number of threads or on timing, and a row's result not on the other rows of a batch.
-/// Not thread-safe.
+/// FP32. Not thread-safe.
 /// </summary>
+/// <remarks>
+/// For one instruction set, results are the same bit for bit whatever the number of threads, the timing and the pages used. A row of
+/// any operator does not depend on the other rows of the batch; in attention that holds for equal segments of the row (their key
+/// ranges and the slot in which each starts), so reading a prefix shared (<see cref="SharingMode.Hydragen"/>) or by every sequence
+/// for itself (<see cref="SharingMode.Paged"/>) gives the same bits, and so does prefilling in one piece or in several. A row without
+/// visible keys yields zeros and a log-sum-exp of −∞. A NaN stays in the rows that see it.
+/// </remarks>
 public sealed unsafe class CpuBackend : IComputeBackend
 {
     // Below so many elements waking a thread costs more than it saves.
@@ -109,6 +115,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
             job.TokenIds = ids;
             _pool.Run(job, tokenIds.Length);
         }
+        KeepAlive(matrix, result);
     }
 
     /// <inheritdoc/>
@@ -120,6 +127,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.InputType = source.ElementType;
         job.Residual = null;
         _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+        KeepAlive(input, weight, output);
     }
 
     /// <inheritdoc/>
@@ -133,6 +141,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.Residual = (float*)Check.Float32(residual, (long)numRows * weight.Length, nameof(residual)).Pointer;
         job.DeltaScale = deltaScale;
         _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+        KeepAlive(residual, delta, weight, output);
     }
 
     /// <inheritdoc/>
@@ -147,6 +156,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
             ? (float*)source.Pointer
             : GatherRows(source, numRows, null, weights.InputSize);
         Multiply(rows, numRows, weights, 1, null, result);
+        KeepAlive(input, matrix, output);
     }
 
     /// <inheritdoc/>
@@ -192,6 +202,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
             job.Slots = rowSlots;
             _pool.Run(job, NumItems(numRows, job.RowsPerItem));
         }
+        KeepAlive(queryKeyValue, norm, cache, query);
     }
 
     /// <inheritdoc/>
@@ -250,6 +261,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
             merge.NumMergeRows = wave.NumMergeRows;
             _pool.Run(merge, NumItems(wave.NumMergeRows, MergeJob.RowsPerItem));
         }
+        KeepAlive(query, cache, output, logSumExp);
     }
 
     /// <inheritdoc/>
@@ -272,6 +284,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.Output = result.Pointer;
         job.OutputType = result.ElementType;
         _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+        KeepAlive(gateUp, output);
     }
 
     /// <inheritdoc/>
@@ -293,6 +306,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
             float* gathered = GatherRows(source, rows.Length, chosen, weights.InputSize);
             Multiply(gathered, rows.Length, weights, scale, softCap, result);
         }
+        KeepAlive(hidden, head, logits);
     }
 
     /// <summary>Stops the threads and frees the workspace. Buffers, matrices and caches have their own owners.</summary>
@@ -308,6 +322,15 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _partSums.Dispose();
         _partWeights.Dispose();
         _partMax.Dispose();
+    }
+
+    // The kernels hold bare pointers; a buffer that its owner has dropped must not be finalized under them.
+    private static void KeepAlive(object? first, object? second, object? third = null, object? fourth = null)
+    {
+        GC.KeepAlive(first);
+        GC.KeepAlive(second);
+        GC.KeepAlive(third);
+        GC.KeepAlive(fourth);
     }
 
     private static int NumItems(int numRows, int rowsPerItem) => (int)(((long)numRows + rowsPerItem - 1) / rowsPerItem);

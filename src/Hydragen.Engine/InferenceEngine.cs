@@ -97,7 +97,10 @@ public sealed class InferenceEngine : IDisposable
     /// <summary>Computes the log-probability of every token of some sequences; common prefixes are computed once.</summary>
     /// <param name="inputs">Token ids of each sequence, at least one each.</param>
     /// <param name="onScored">Receives each sequence as it is done, in any order, on this thread.</param>
-    /// <param name="options">Sharing and progress; sampling options are not used.</param>
+    /// <param name="options">
+    /// Sharing and progress; sampling options are not used. Nothing is copied: <see cref="SharingMode.Copied"/> reads like
+    /// <see cref="SharingMode.Paged"/>.
+    /// </param>
     /// <param name="keepLogits">Also hands over all logits.</param>
     /// <param name="cancellationToken">Ends the call between two steps.</param>
     public void Score(
@@ -106,9 +109,11 @@ public sealed class InferenceEngine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(inputs);
         ArgumentNullException.ThrowIfNull(onScored);
+        options ??= new GenerationOptions();
+        options.Validate();
         Locked(null, () =>
         {
-            new ScoreRun(_context, options ?? new GenerationOptions(), keepLogits).Run(inputs, onScored, cancellationToken);
+            new ScoreRun(_context, options, keepLogits).Run(inputs, onScored, cancellationToken);
             return 0;
         }, cancellationToken);
     }

@@ -180,6 +180,13 @@ public sealed class GenerateTests : IDisposable
     }
 
     [Fact]
+    public async Task Levels_that_multiply_to_too_many_completions_are_refused()
+    {
+        string[] levels = [.. Enumerable.Repeat((string[])["--prompts", "a|b|c|d|e|f|g|h|i|j"], 12).SelectMany(level => level)];
+        (await Cli.GenerateAsync(levels)).AssertBadInput("more than 1000000 completions");
+    }
+
+    [Fact]
     public async Task A_byte_order_mark_before_a_tree_is_skipped()
     {
         string tree = _folder.Write("tree.json", [0xEF, 0xBB, 0xBF, .. "{\"text\":\"a\"}"u8]);

@@ -90,6 +90,7 @@ public sealed class TokenizeTests : IDisposable
     public async Task A_missing_tokenizer_is_refused()
     {
         (await Cli.RunAsync("tokenize", "--tokenizer", _folder["none.json"])).AssertBadInput("none.json");
+        (await Cli.RunAsync("tokenize", "--tokenizer", "")).AssertBadInput("--tokenizer");
         (await Cli.RunAsync("tokenize", "--tokenizer", _folder.Path)).AssertBadInput("tokenizer.json");
     }
 

@@ -26,6 +26,8 @@ public sealed class LinearTests
             Verify(backend, numRows, 65, 33, ElementType.Float32, ElementType.Float32, ElementType.Float32, hasBias: true);
         foreach (int inputSize in (int[])[255, 256, 257, 511, 512, 513, 1000])
             Verify(backend, 7, 48, inputSize, ElementType.BFloat16, ElementType.Float32, ElementType.Float32, hasBias: false);
+        foreach (int inputSize in (int[])[127, 128, 129, 384])
+            Verify(backend, 7, 80, inputSize, ElementType.Float32, ElementType.Float32, ElementType.Float32, hasBias: false);
         foreach (int outputSize in (int[])[63, 64, 65, 127, 128, 129, 200])
             Verify(backend, 3, outputSize, 40, ElementType.Float16, ElementType.Float32, ElementType.Float32, hasBias: true);
     }

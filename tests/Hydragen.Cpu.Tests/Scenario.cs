@@ -107,8 +107,14 @@ internal sealed class Scenario
         int pageSize = KvCache.PageSize * Shape.NumKvHeads * Shape.HeadDim;
         var moved = new Scenario(Shape, 0)
         {
-            Options = Options, KvType = KvType, QueryType = QueryType, OutputType = OutputType,
-            Query = Query, Key = new float[Key.Length], Value = new float[Value.Length], NumPages = NumPages,
+            Options = Options,
+            KvType = KvType,
+            QueryType = QueryType,
+            OutputType = OutputType,
+            Query = Query,
+            Key = new float[Key.Length],
+            Value = new float[Value.Length],
+            NumPages = NumPages,
             _isOwned = new bool[_isOwned.Length],
         };
         for (int page = 0; page < NumPages; page++)
@@ -130,8 +136,16 @@ internal sealed class Scenario
         foreach (int i in order) query.AddRange(Query.AsSpan(FirstRow(i) * rowSize, Sequences[i].NumQueries * rowSize));
         return new Scenario(Shape, 0)
         {
-            Options = Options, KvType = KvType, QueryType = QueryType, OutputType = OutputType,
-            Query = [.. query], Key = Key, Value = Value, NumPages = NumPages, _isOwned = _isOwned, Nodes = Nodes,
+            Options = Options,
+            KvType = KvType,
+            QueryType = QueryType,
+            OutputType = OutputType,
+            Query = [.. query],
+            Key = Key,
+            Value = Value,
+            NumPages = NumPages,
+            _isOwned = _isOwned,
+            Nodes = Nodes,
             Sequences = Array.ConvertAll(order, i => Sequences[i]),
         };
     }

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics.Arm;
+using System.Runtime.Intrinsics.X86;
 using Hydragen.Core;
 using Hydragen.Testing;
 
@@ -35,6 +37,7 @@ public sealed class SplitBoundTests
     [MemberData(nameof(Cases))]
     public void A_split_adds_no_error(string instructionSet, ElementType outputType, int headDim, int group, float valueMean)
     {
+        if (!Fma.IsSupported && !AdvSimd.IsSupported) Assert.Skip("Without fused multiply-add a merge cannot carry its rounding errors along.");
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         Scenario scenario = Create(headDim, group, valueMean, outputType);
         (double[] expected, double[] expectedLogs) = scenario.Reference(Plan(scenario));
@@ -45,7 +48,7 @@ public sealed class SplitBoundTests
             (float[] output, float[] logs) = scenario.Run(backend, Plan(scenario, cuts), cache);
             (double mean, double max) = Errors(expected, output);
             Assert.InRange(mean, 0, unsplitMean * Tolerance.SplitMeanFactor);
-            Assert.InRange(max, 0, unsplitMax * Tolerance.SplitMaxFactor);
+            Assert.InRange(max, 0, Tolerance.SplitMax(unsplitMax, expected));
             for (int i = 0; i < logs.Length; i++)
                 Assert.Equal(expectedLogs[i], logs[i], Tolerance.LogSumExp * Math.Max(1, Math.Abs(expectedLogs[i])));
         }
@@ -65,7 +68,7 @@ public sealed class SplitBoundTests
 
         (double mean, double max) = Errors(expected, faithful);
         Assert.InRange(mean, 0, unsplitMean * Tolerance.SplitMeanFactor);
-        Assert.InRange(max, 0, unsplitMax * Tolerance.SplitMaxFactor);
+        Assert.InRange(max, 0, Tolerance.SplitMax(unsplitMax, expected));
         (double lossyMean, _) = Errors(expected, lossy);
         Assert.True(lossyMean > unsplitMean * Tolerance.SplitMeanFactor, $"rounded partials have a mean error of {lossyMean}, the unsplit kernel {unsplitMean}");
     }

@@ -169,10 +169,12 @@ public sealed class GenerationTests : IDisposable
     }
 
     [Fact]
-    public void No_attention_runs_and_gives_something_else()
+    public void No_attention_must_be_allowed_and_gives_something_else()
     {
         int[] prompt = Prompts.Random(new Random(8), 40);
-        GenerationResult result = Flat([prompt], Greedy with { Sharing = SharingMode.NoAttention })[(0, 0)];
+        GenerationOptions options = Greedy with { Sharing = SharingMode.NoAttention };
+        Assert.Throws<ArgumentException>(() => Flat([prompt], options));
+        GenerationResult result = Flat([prompt], options with { AllowNoAttention = true })[(0, 0)];
         Assert.NotEqual(_model.GreedyWithoutCache(prompt, 12), result.TokenIds);
     }
 

@@ -17,8 +17,17 @@ public static class Tolerance
     /// <summary>A split may add so much to the mean error of the unsplit kernel (goal N2).</summary>
     public const double SplitMeanFactor = 1.02;
 
-    /// <summary>A split may add so much to the largest error of the unsplit kernel (goal N2).</summary>
-    public const double SplitMaxFactor = 1.10;
+    /// <summary>
+    /// The largest error that a split may have: a tenth more than the unsplit kernel (goal N2), and half a unit in the last FP32
+    /// place of the largest output, because the largest error of a few thousand outputs that are right to one or two units moves in
+    /// such steps.
+    /// </summary>
+    public static double SplitMax(double unsplitMax, ReadOnlySpan<double> outputs)
+    {
+        double largest = 0;
+        foreach (double output in outputs) largest = Math.Max(largest, Math.Abs(output));
+        return 1.10 * unsplitMax + largest * Math.Pow(2, -24);
+    }
 
     /// <summary>Elementwise operators: about eight roundings of 2^−24, relative.</summary>
     public const double Elementwise = 1e-6;

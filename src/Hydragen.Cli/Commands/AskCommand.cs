@@ -50,7 +50,7 @@ internal static class AskCommand
             await using LanguageModel languageModel = await model.LoadAsync(parsed, terminal, cancellationToken);
             if (languageModel.Tokenizer is null) throw new InputException("The model has no tokenizer.json, which text needs.");
             PromptNode tree = DocumentQuestions.Tree(text, asked);
-            GenerationStatistics statistics = await terminal.WithGenerationProgressAsync("Answering", progress => Task.Run(() =>
+            GenerationStatistics statistics = await terminal.WithGenerationProgressAsync("Answering", printsMeanwhile: true, progress => Task.Run(() =>
             {
                 var output = new JsonLines(terminal.Output);
                 var ordered = new OrderedResults(result => output.Write(json =>

@@ -11,9 +11,13 @@ internal static class DemoCommand
 {
     private const int MaxSeed = 1_000_000;
 
+    // Copies of the document for all questions would take 12 GiB at the default sizes, which a demo should not ask for.
+    private const long DefaultKvMebibytes = 4096;
+
     private const string Details = """
         Writes a document that the model has never seen, asks all questions in one batch, and compares
-        attention that shares the document with attention that reads a copy for each question.
+        attention that shares the document with attention that reads a copy for each question. Copies
+        that do not fit into --max-kv-memory wait for others to end.
         With --json, standard output gets one line with the measurements of both runs.
         """;
 
@@ -29,7 +33,7 @@ internal static class DemoCommand
         command.Options.Add(documentTokens);
         command.Options.Add(questions);
         command.Options.Add(json);
-        var model = new ModelArguments(command, isRequired: false);
+        var model = new ModelArguments(command, isRequired: false, DefaultKvMebibytes);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
             int chosenSeed = parsed.GetValue(seed) ?? Random.Shared.Next(MaxSeed);
@@ -38,7 +42,7 @@ internal static class DemoCommand
             SyntheticDocument document = Write(languageModel, chosenSeed, parsed.GetValue(documentTokens), parsed.GetValue(questions));
             CheckContext(languageModel, document);
             terminal.Note(
-                $"A document of {StatisticsTable.Count(document.NumTokens)} tokens (seed {chosenSeed}), {document.Questions.Count} questions, {languageModel.Engine.Model.Backend.Description}");
+                $"A document of {StatisticsTable.Count(document.NumTokens)} tokens (seed {chosenSeed}), {document.Questions.Count} question{(document.Questions.Count == 1 ? "" : "s")}, {languageModel.Engine.Model.Backend.Description}");
 
             await WarmUpAsync(terminal, languageModel, chosenSeed, parsed.GetValue(documentTokens), document.Questions.Count, cancellationToken);
             DemoRun shared = await AnswerAsync(terminal, languageModel, document, SharingMode.Hydragen, "With sharing", cancellationToken);
@@ -93,7 +97,7 @@ internal static class DemoCommand
 
     private static Task<DemoRun> AnswerAsync(
         Terminal terminal, LanguageModel model, SyntheticDocument document, SharingMode mode, string title, CancellationToken cancellationToken) =>
-        terminal.WithGenerationProgressAsync(title, async progress =>
+        terminal.WithGenerationProgressAsync(title, printsMeanwhile: false, async progress =>
         {
             PromptNode tree = DocumentQuestions.Tree(document.Text, document.Questions.Select(question => question.Text));
             GenerationOutput output = await model.GenerateTreeAsync(

@@ -25,7 +25,6 @@ internal static class GenerateCommand
     public static Command Create(Terminal terminal)
     {
         var command = new Verb("generate", "Complete prompts, levels of prompts, or a prompt tree.", Details);
-        var model = new ModelArguments(command, isRequired: true);
         var prompt = new Option<string[]>("--prompt") { Description = "A prompt; repeatable, common prefixes are found.", DefaultValueFactory = _ => [] };
         var levels = new Option<string[]>("--prompts")
         {
@@ -38,15 +37,17 @@ internal static class GenerateCommand
         command.Options.Add(levels);
         command.Options.Add(tree);
         command.Options.Add(stats);
+        var model = new ModelArguments(command, isRequired: true);
         var sampling = new SamplingArguments(command);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
             GenerationOptions options = sampling.Read(parsed);
             (IReadOnlyList<PromptNode> roots, bool isFlat, bool isSingle) = ReadPrompts(
                 parsed.GetValue(prompt)!, parsed.GetValue(levels)!, parsed.GetValue(tree));
+            CheckCompletions(roots, options);
             await using LanguageModel languageModel = await model.LoadAsync(parsed, terminal, cancellationToken);
             GenerationStatistics statistics = await terminal.WithGenerationProgressAsync(
-                "Generating", progress => Task.Run(() => Run(languageModel, terminal, roots, isFlat, isSingle, options with { Progress = progress }, cancellationToken), CancellationToken.None));
+                "Generating", printsMeanwhile: true, progress => Task.Run(() => Run(languageModel, terminal, roots, isFlat, isSingle, options with { Progress = progress }, cancellationToken), CancellationToken.None));
             if (parsed.GetValue(stats)) StatisticsTable.Write(terminal, statistics);
         });
         return command;
@@ -71,6 +72,24 @@ internal static class GenerateCommand
         json.WriteString("finish_reason", result.FinishReason == FinishReason.Stop ? "stop" : "length");
         if (result.LogProbabilities is not null) json.WriteNumbers("logprobs", result.LogProbabilities);
     });
+
+    /// <summary>Refuses a tree that multiplies to more than a call can hold; stops counting there.</summary>
+    private static void CheckCompletions(IReadOnlyList<PromptNode> roots, GenerationOptions options)
+    {
+        long total = 0;
+        Count(roots);
+
+        void Count(IReadOnlyList<PromptNode> nodes)
+        {
+            foreach (PromptNode node in nodes)
+            {
+                total += node.Samples ?? (node.Children.Count == 0 ? options.SamplesPerPrompt : 0);
+                if (total > SamplingArguments.MaxSamples)
+                    throw new InputException($"The prompts ask for more than {SamplingArguments.MaxSamples} completions; give fewer prompts or samples.");
+                Count(node.Children);
+            }
+        }
+    }
 
     private static (IReadOnlyList<PromptNode> Roots, bool IsFlat, bool IsSingle) ReadPrompts(string[] prompts, string[] levels, string? tree)
     {

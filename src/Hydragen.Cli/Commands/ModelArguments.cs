@@ -1,6 +1,6 @@
 using System.CommandLine;
-using Hydragen.Core;
 using Hydragen.Cli.Output;
+using Hydragen.Core;
 
 namespace Hydragen.Cli.Commands;
 
@@ -17,11 +17,17 @@ internal sealed class ModelArguments
         ElementType.Float32.ShortName(), ElementType.BFloat16.ShortName());
 
     private readonly Option<int?> _threads = MakeThreads();
-    private readonly Option<long?> _maxKvMemory = Values.OptionalInteger(
-        "--max-kv-memory", "The most KV memory, in MiB; half of the memory when not given.", 1L, MaxKvMebibytes);
+    private readonly Option<long?> _maxKvMemory;
+    private readonly long? _defaultKvMebibytes;
 
-    public ModelArguments(Command command, bool isRequired)
+    /// <param name="command">Receives the options.</param>
+    /// <param name="isRequired">Whether the model must be given.</param>
+    /// <param name="defaultKvMebibytes">KV memory when not given, as far as half of the memory allows; null for that half.</param>
+    public ModelArguments(Command command, bool isRequired, long? defaultKvMebibytes = null)
     {
+        _defaultKvMebibytes = defaultKvMebibytes;
+        string defaultMemory = defaultKvMebibytes is null ? "half of the memory" : $"{defaultKvMebibytes}, at most half of the memory,";
+        _maxKvMemory = Values.OptionalInteger("--max-kv-memory", $"The most KV memory, in MiB; {defaultMemory} when not given.", 1L, MaxKvMebibytes);
         _model = new Option<string?>("--model")
         {
             Description = "Model folder: config.json, safetensors, tokenizer.json." + (isRequired ? "" : " The embedded model when not given."),
@@ -51,9 +57,12 @@ internal sealed class ModelArguments
         {
             ComputeType = parsed.GetValue(_computeType) == ElementType.BFloat16.ShortName() ? ElementType.BFloat16 : ElementType.Float32,
             NumThreads = parsed.GetValue(_threads),
-            MaxKvBytes = parsed.GetValue(_maxKvMemory) << 20,
+            MaxKvBytes = (parsed.GetValue(_maxKvMemory) << 20) ?? DefaultKvBytes(),
         };
         return await terminal.WithProgressAsync(
             "Loading the model", progress => LanguageModel.LoadAsync(folder, options, progress, cancellationToken));
     }
+
+    private long? DefaultKvBytes() => _defaultKvMebibytes is null
+        ? null : Math.Min(_defaultKvMebibytes.Value << 20, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2);
 }

@@ -8,7 +8,7 @@ namespace Hydragen.Cli.Commands;
 internal sealed class SamplingArguments
 {
     /// <summary>The most completions of one call; each costs memory before the first token.</summary>
-    public const int MaxSamples = 100_000;
+    public const int MaxSamples = 1_000_000;
 
     private static readonly GenerationOptions Defaults = new();
 

@@ -35,11 +35,13 @@ internal static class ScoreCommand
         {
             string? path = parsed.GetValue(input), outputPath = parsed.GetValue(logitsPath);
             if (outputPath is not null) InputFile.CheckOutput(outputPath, path);
+            if (path is null) terminal.NoteWaitingForInput();
             await using LanguageModel languageModel = await model.LoadAsync(parsed, terminal, cancellationToken);
             IReadOnlyList<int>[] lines = [.. JsonLinesReader.Read(path, terminal.Input).Select(line => ReadLine(line.Value, line.Where, languageModel))];
             if (lines.Length == 0) throw new InputException($"{path ?? "Standard input"} holds no line to score.");
+            if (outputPath is not null) CheckLogitsSize(lines, languageModel.Configuration.VocabularySize);
             var options = new GenerationOptions { Sharing = SamplingArguments.ParseSharing(parsed.GetValue(sharing)) };
-            ScoredSequence[] scored = await terminal.WithGenerationProgressAsync("Scoring", progress => Task.Run(() =>
+            ScoredSequence[] scored = await terminal.WithGenerationProgressAsync("Scoring", printsMeanwhile: false, progress => Task.Run(() =>
             {
                 var results = new ScoredSequence[lines.Length];
                 languageModel.Engine.Score(
@@ -58,6 +60,13 @@ internal static class ScoreCommand
             }
         });
         return command;
+    }
+
+    private static void CheckLogitsSize(IReadOnlyList<int>[] lines, int vocabularySize)
+    {
+        int longest = lines.Max(line => line.Count), most = Array.MaxLength / vocabularySize;
+        if (longest > most)
+            throw new InputException($"--logits can hold at most {most} tokens a line for a vocabulary of {vocabularySize}; the longest line has {longest}.");
     }
 
     private static int[] ReadLine(JsonElement line, string where, LanguageModel model)

@@ -33,11 +33,15 @@ internal static class TokenizeCommand
         command.Options.Add(decode);
         command.Handle(terminal, (parsed, cancellationToken) =>
         {
-            Tokenizer tokenizer = Tokenizer.Load(parsed.GetValue(tokenizerPath)!);
+            string tokenizerFile = parsed.GetValue(tokenizerPath)!;
+            if (string.IsNullOrWhiteSpace(tokenizerFile)) throw new InputException("--tokenizer is empty; give tokenizer.json or the folder that holds it.");
+            Tokenizer tokenizer = Tokenizer.Load(tokenizerFile);
             bool isSpecial = parsed.GetValue(special), isDecode = parsed.GetValue(decode);
             string wanted = isDecode ? "ids" : "text";
+            string? path = parsed.GetValue(input);
+            if (path is null) terminal.NoteWaitingForInput();
             var output = new JsonLines(terminal.Output);
-            foreach ((string where, JsonElement line) in JsonLinesReader.Read(parsed.GetValue(input), terminal.Input))
+            foreach ((string where, JsonElement line) in JsonLinesReader.Read(path, terminal.Input))
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 if (!line.TryGetProperty(wanted, out JsonElement value)) throw new InputException($"{where}: there is no \"{wanted}\".");

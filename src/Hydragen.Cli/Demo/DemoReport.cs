@@ -20,7 +20,7 @@ internal sealed record DemoReport(int Seed, SyntheticDocument Document, DemoRun 
             .AddColumn("").AddColumn(new TableColumn("with sharing").RightAligned()).AddColumn(new TableColumn("without sharing").RightAligned());
         void Row(string name, Func<DemoRun, string> cell) => table.AddRow(name, Markup.Escape(cell(Shared)), Markup.Escape(cell(Copied)));
         Row("answers correct", run => $"{NumCorrect(run)} of {run.Answers.Count}");
-        Row("prefill", run => StatisticsTable.Seconds(run.Statistics.PrefillTime));
+        Row("prefill and copies", run => StatisticsTable.Seconds(run.Statistics.PrefillTime));
         Row("decode", run => StatisticsTable.Seconds(run.Statistics.DecodeTime));
         Row("decode speed", run => $"{StatisticsTable.Count((long)run.Statistics.DecodeTokensPerSecond)} tokens/s");
         Row("KV memory", run => StatisticsTable.Mebibytes(run.Statistics.PeakKvBytes));

@@ -25,6 +25,10 @@ internal sealed record AttentionCase(
         {
             throw new InputException($"{path}: the plan is not valid JSON ({exception.Message.TrimEnd('.')}).", exception);
         }
+        catch (ArgumentException exception)
+        {
+            throw new InputException($"{path}: {exception.Message}", exception);
+        }
     }
 
     private sealed class Reader(string path, SafetensorsFile file, JsonElement plan)

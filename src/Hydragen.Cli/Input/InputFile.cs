@@ -50,10 +50,16 @@ internal static class InputFile
         if (Directory.Exists(fullPath)) throw new InputException($"Cannot write '{path}': it is a folder.");
         string? folder = Path.GetDirectoryName(fullPath);
         if (folder is null || !Directory.Exists(folder)) throw new InputException($"Cannot write '{path}': its folder does not exist.");
+        if (IsDevice(fullPath, folder)) throw new InputException($"Cannot write '{path}': it is a device, and the file is put in place by renaming.");
         foreach (string? input in inputs)
         {
             if (!string.IsNullOrEmpty(input) && Path.GetFullPath(input) == fullPath)
                 throw new InputException($"Cannot write '{path}': it is also the input.");
         }
     }
+
+    /// <summary>A rename would replace the device itself. Folders for files, such as /dev/shm, stay allowed.</summary>
+    private static bool IsDevice(string fullPath, string folder) =>
+        !OperatingSystem.IsWindows() && File.Exists(fullPath)
+        && (folder is "/dev" or "/dev/fd" or "/dev/pts" || folder.StartsWith("/proc", StringComparison.Ordinal));
 }

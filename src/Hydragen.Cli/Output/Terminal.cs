@@ -8,12 +8,18 @@ namespace Hydragen.Cli.Output;
 /// </summary>
 internal sealed class Terminal
 {
-    private Terminal(Stream input, Stream output, TextWriter error, bool isWatched)
+    private readonly bool _isErrorWatched;
+    private readonly bool _isOutputWatched;
+    private readonly bool _isInputTyped;
+
+    private Terminal(Stream input, Stream output, TextWriter error, bool isInputTyped, bool isOutputWatched, bool isErrorWatched)
     {
         Input = input;
         Output = output;
         Error = error;
-        IsWatched = isWatched;
+        _isInputTyped = isInputTyped;
+        _isOutputWatched = isOutputWatched;
+        _isErrorWatched = isErrorWatched;
         Console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(error) });
     }
 
@@ -26,23 +32,27 @@ internal sealed class Terminal
     /// <summary>Draws tables on <see cref="Error"/>.</summary>
     public IAnsiConsole Console { get; }
 
-    /// <summary>Whether somebody watches: bars are shown only then.</summary>
-    public bool IsWatched { get; }
-
     /// <summary>The streams of the process.</summary>
     public static Terminal OfProcess() => new(
-        System.Console.OpenStandardInput(), System.Console.OpenStandardOutput(), System.Console.Error, !System.Console.IsErrorRedirected);
+        System.Console.OpenStandardInput(), System.Console.OpenStandardOutput(), System.Console.Error,
+        !System.Console.IsInputRedirected, !System.Console.IsOutputRedirected, !System.Console.IsErrorRedirected);
 
     /// <summary>Any other streams; nobody watches them.</summary>
-    public static Terminal Over(Stream input, Stream output, TextWriter error) => new(input, output, error, isWatched: false);
+    public static Terminal Over(Stream input, Stream output, TextWriter error) => new(input, output, error, false, false, false);
 
     /// <summary>Writes a line for people, as it is.</summary>
     public void Note(string text) => Error.WriteLine(text);
 
+    /// <summary>Tells somebody at a keyboard that the command waits for lines.</summary>
+    public void NoteWaitingForInput()
+    {
+        if (_isInputTyped) Note("Reading JSON lines from standard input.");
+    }
+
     /// <summary>Runs work that reports a share from 0 to 1.</summary>
     public Task<T> WithProgressAsync<T>(string title, Func<IProgress<double>?, Task<T>> work)
     {
-        if (!IsWatched) return work(null);
+        if (!_isErrorWatched) return work(null);
         return Bars().StartAsync(context =>
         {
             ProgressTask bar = context.AddTask(Markup.Escape(title), maxValue: 1);
@@ -51,9 +61,12 @@ internal sealed class Terminal
     }
 
     /// <summary>Runs a generation call with one bar for prompt tokens and one for completions.</summary>
-    public Task<T> WithGenerationProgressAsync<T>(string title, Func<IProgress<GenerationProgress>?, Task<T>> work)
+    /// <param name="title">What is done.</param>
+    /// <param name="printsMeanwhile">Whether the work writes to <see cref="Output"/>; on a screen, its lines and the bars would overwrite each other.</param>
+    /// <param name="work">The call.</param>
+    public Task<T> WithGenerationProgressAsync<T>(string title, bool printsMeanwhile, Func<IProgress<GenerationProgress>?, Task<T>> work)
     {
-        if (!IsWatched) return work(null);
+        if (!_isErrorWatched || (printsMeanwhile && _isOutputWatched)) return work(null);
         return Bars().StartAsync(context =>
         {
             ProgressTask prompt = context.AddTask(Markup.Escape(title) + ": prompt", maxValue: 1);

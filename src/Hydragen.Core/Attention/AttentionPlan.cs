@@ -11,7 +11,7 @@ namespace Hydragen.Core;
 /// </remarks>
 public sealed class AttentionPlan
 {
-    private static long s_lastId;
+    private static long _lastId;
 
     internal int[] RowPositionsArray = [];
     internal AttentionSegment[] SegmentsArray = [];
@@ -38,5 +38,5 @@ public sealed class AttentionPlan
     /// <summary>Page ids that the segments index.</summary>
     public ReadOnlySpan<int> PageTable => PageTableArray.AsSpan(0, PageTableLength);
 
-    internal void MarkRebuilt() => Id = Interlocked.Increment(ref s_lastId);
+    internal void MarkRebuilt() => Id = Interlocked.Increment(ref _lastId);
 }

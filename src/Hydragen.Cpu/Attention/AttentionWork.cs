@@ -21,7 +21,6 @@ internal sealed class AttentionWork(long workspaceFloats)
     /// <summary>FP32 elements that the partial results of a wave may take: 64 MiB.</summary>
     public const long DefaultWorkspaceFloats = 16 << 20;
 
-    private const int VectorMultiple = 6;
 
     private long _planId;
     private int _numHeads, _numKvHeads, _headDim;
@@ -162,7 +161,7 @@ internal sealed class AttentionWork(long workspaceFloats)
         int numVectors = (endRow - firstRow) * group;
         int numBlocks = (numVectors + MaxVectors - 1) / MaxVectors;
         int block = (numVectors + numBlocks - 1) / numBlocks;
-        block = (block + VectorMultiple - 1) / VectorMultiple * VectorMultiple;
+        block = (block + TileShape.MaxRows - 1) / TileShape.MaxRows * TileShape.MaxRows;
         int numSplits = CountSplits(segment);
         for (int first = 0; first < numVectors; first += block)
         {

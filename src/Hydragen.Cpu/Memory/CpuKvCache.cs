@@ -10,9 +10,6 @@ namespace Hydragen.Cpu;
 /// </summary>
 internal sealed unsafe class CpuKvCache : KvCache
 {
-    /// <summary>Tokens of a strip of keys.</summary>
-    public const int StripWidth = 16;
-
     private const long ChunkBytes = 8 << 20;
 
     private readonly NativeAllocator _allocator;
@@ -29,7 +26,7 @@ internal sealed unsafe class CpuKvCache : KvCache
         _allocator = allocator;
         _converter = converter;
         _elementSize = shape.ElementType.SizeInBytes();
-        PaddedHeadDim = (shape.HeadDim + StripWidth - 1) / StripWidth * StripWidth;
+        PaddedHeadDim = TileShape.PadToStrips(shape.HeadDim);
         HeadBytes = (long)PageSize * (shape.HeadDim + PaddedHeadDim) * _elementSize;
         BytesPerPage = HeadBytes * shape.NumLayers * shape.NumKvHeads;
         Reserve(numPages);
@@ -139,7 +136,7 @@ internal sealed unsafe class CpuKvCache : KvCache
     {
         byte* head = (byte*)_pages[slot / PageSize] + HeadOffset(layer, kvHead);
         int token = slot % PageSize;
-        byte* keys = head + ((long)(token / StripWidth) * Shape.HeadDim * StripWidth + token % StripWidth) * _elementSize;
+        byte* keys = head + ((long)(token / TileShape.StripWidth) * Shape.HeadDim * TileShape.StripWidth + token % TileShape.StripWidth) * _elementSize;
         switch (Shape.ElementType)
         {
             case ElementType.Float32: AppendKey<Float32Storage>(keys, key); break;
@@ -174,7 +171,7 @@ internal sealed unsafe class CpuKvCache : KvCache
     private void AppendKey<T>(byte* keys, float* key)
         where T : struct, IStorage
     {
-        for (nint i = 0; i < Shape.HeadDim; i++) T.Set(keys, i * StripWidth, key[i]);
+        for (nint i = 0; i < Shape.HeadDim; i++) T.Set(keys, i * TileShape.StripWidth, key[i]);
     }
 
     // Tokens of one strip lie side by side in each row of it; moving in the right order makes overlap within a page safe.
@@ -191,13 +188,13 @@ internal sealed unsafe class CpuKvCache : KvCache
     }
 
     private byte* KeyAddress(byte* head, int token) =>
-        head + ((long)(token / StripWidth) * Shape.HeadDim * StripWidth + token % StripWidth) * _elementSize;
+        head + ((long)(token / TileShape.StripWidth) * Shape.HeadDim * TileShape.StripWidth + token % TileShape.StripWidth) * _elementSize;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void CopyKey<E>(E* source, E* destination)
         where E : unmanaged
     {
-        for (nint i = 0; i < Shape.HeadDim; i++) destination[i * StripWidth] = source[i * StripWidth];
+        for (nint i = 0; i < Shape.HeadDim; i++) destination[i * TileShape.StripWidth] = source[i * TileShape.StripWidth];
     }
 
     private void CheckRange(int slot, int numTokens, string name)

@@ -9,9 +9,6 @@ namespace Hydragen.Cpu;
 /// </summary>
 internal sealed unsafe class CpuMatrix : PackedMatrix
 {
-    /// <summary>Rows of a strip.</summary>
-    public const int StripWidth = 16;
-
     private const int ChunkBytes = 1 << 20;
 
     private readonly NativeBlock _weights;
@@ -21,8 +18,8 @@ internal sealed unsafe class CpuMatrix : PackedMatrix
         : base(source.OutputSize, source.InputSize, source.ElementType)
     {
         int elementSize = ElementType.SizeInBytes();
-        NumStrips = (OutputSize + StripWidth - 1) / StripWidth;
-        _weights = allocator.Allocate(checked((nuint)NumStrips * (nuint)InputSize * StripWidth * (nuint)elementSize), zeroed: true);
+        NumStrips = (OutputSize + TileShape.StripWidth - 1) / TileShape.StripWidth;
+        _weights = allocator.Allocate(checked((nuint)NumStrips * (nuint)InputSize * TileShape.StripWidth * (nuint)elementSize), zeroed: true);
         if (!source.Bias.IsEmpty)
         {
             _bias = allocator.Allocate((nuint)OutputSize * sizeof(float), zeroed: false);
@@ -80,7 +77,7 @@ internal sealed unsafe class CpuMatrix : PackedMatrix
     private void PackRow<E>(E* row, E* strips, int index)
         where E : unmanaged
     {
-        E* destination = strips + (nint)(index / StripWidth) * InputSize * StripWidth + index % StripWidth;
-        for (nint k = 0; k < InputSize; k++) destination[k * StripWidth] = row[k];
+        E* destination = strips + (nint)(index / TileShape.StripWidth) * InputSize * TileShape.StripWidth + index % TileShape.StripWidth;
+        for (nint k = 0; k < InputSize; k++) destination[k * TileShape.StripWidth] = row[k];
     }
 }

@@ -14,7 +14,8 @@ namespace Hydragen.Cpu;
 /// </remarks>
 internal abstract unsafe class AttentionJob : Job
 {
-    private const int StatePerVector = 20;
+    // A vector of summed weights, the maximum, the slope and the position.
+    private const int StatePerVector = TileShape.StripWidth + 3;
 
     public AttentionWork Work = null!;
     public int FirstItem;
@@ -35,13 +36,10 @@ internal abstract unsafe class AttentionJob : Job
     public PartialResults Parts;
     public float* Scratch;
 
-    /// <summary>FP32 elements of scratch that each worker needs: queries, sums, states, one tile of scores and one widened page.</summary>
+    /// <summary>FP32 elements of scratch that each worker needs: queries, sums, states, a tile of scores, a tile of sums and a widened page.</summary>
     public static int ScratchPerWorker(int headDim) =>
-        AttentionWork.MaxVectors * (headDim + PaddedTo16(headDim) + StatePerVector)
-        + KvCache.PageSize * (6 + headDim + PaddedTo16(headDim));
-
-    /// <summary>The count rounded up to whole strips.</summary>
-    protected static int PaddedTo16(int count) => (count + 15) & ~15;
+        AttentionWork.MaxVectors * (headDim + TileShape.PadToStrips(headDim) + StatePerVector)
+        + KvCache.PageSize * (TileShape.MaxRows + headDim + TileShape.PadToStrips(headDim)) + TileShape.MaxRows * TileShape.PadToStrips(headDim);
 }
 
 /// <inheritdoc/>
@@ -78,7 +76,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         ReadOnlySpan<nuint> addresses = Cache.Pages;
         long headOffset = Cache.HeadOffset(Layer, item.KvHead);
         // Widening halves takes several instructions, so many vectors share it.
-        bool widens = typeof(T) == typeof(Float16Storage) && item.NumVectors > 2 * Tile<S, V, T>.MaxRows;
+        bool widens = typeof(T) == typeof(Float16Storage) && item.NumVectors > 2 * TileShape.MaxRows;
         bool isReadBound = item.NumVectors <= MaxReadBoundVectors;
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
@@ -123,14 +121,14 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             block.Max[i] = float.NegativeInfinity;
         }
         new Span<float>(block.Sums, item.NumVectors * block.SumStride).Clear();
-        new Span<float>(block.Weights, item.NumVectors * 16).Clear();
+        new Span<float>(block.Weights, item.NumVectors * TileShape.StripWidth).Clear();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void PassPage<T>(in Block block, AttentionMask mask, byte* keys, byte* values, nint ahead, int position, int low, int high)
         where T : struct, IStorage
     {
-        const int tileRows = 6;
+        const int tileRows = TileShape.MaxRows;
         int* lows = stackalloc int[tileRows];
         int* highs = stackalloc int[tileRows];
         nint headDim = Shape.HeadDim, sumStride = block.SumStride;
@@ -155,11 +153,11 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
                 }
                 if (firstLow >= lastHigh) continue;
             }
-            int strip = firstLow / CpuKvCache.StripWidth, endStrip = (lastHigh + CpuKvCache.StripWidth - 1) / CpuKvCache.StripWidth;
+            int strip = firstLow / TileShape.StripWidth, endStrip = (lastHigh + TileShape.StripWidth - 1) / TileShape.StripWidth;
             Tile<S, V, T>.Multiply(count, endStrip - strip, block.Queries + first * headDim, headDim,
-                keys + strip * headDim * CpuKvCache.StripWidth * T.Size, CpuKvCache.StripWidth, headDim * CpuKvCache.StripWidth,
-                block.Scores + strip * CpuKvCache.StripWidth, KvCache.PageSize, headDim, accumulate: false, ahead);
-            if (isPlain && S.Lanes == CpuKvCache.StripWidth && firstLow == 0 && lastLow == 0 && firstHigh == KvCache.PageSize)
+                keys + strip * headDim * TileShape.StripWidth * T.Size, TileShape.StripWidth, headDim * TileShape.StripWidth,
+                block.Scores + strip * TileShape.StripWidth, KvCache.PageSize, headDim, TileMode.Replace, ahead);
+            if (isPlain && S.Lanes == TileShape.StripWidth && firstLow == 0 && lastLow == 0 && firstHigh == KvCache.PageSize)
             {
                 UpdateWhole(block, first, count, scale * Log2E);
             }
@@ -169,20 +167,24 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
                 {
                     int from = ragged ? lows[i] : low, to = ragged ? highs[i] : high;
                     if (from < to)
-                        Update(block, first + i, block.Scores + i * KvCache.PageSize, strip * CpuKvCache.StripWidth, endStrip * CpuKvCache.StripWidth, from, to, position);
+                        Update(block, first + i, block.Scores + i * KvCache.PageSize, strip * TileShape.StripWidth, endStrip * TileShape.StripWidth, from, to, position);
                 }
             }
+            if (firstLow == lastLow && firstHigh == lastHigh)
+            {
+                AddValues<T>(block.Sums + first * sumStride, TileMode.Add, block, values, ahead, 0, count, firstLow, firstHigh);
+                continue;
+            }
+            // Each vector sums its keys of the page in order, like a whole tile would: its own first ones, those that all see, its own last.
+            new Span<float>(block.PageSums, count * (int)sumStride).Clear();
+            for (int i = 0; i < count; i++)
+                AddValues<T>(block.PageSums + i * sumStride, TileMode.Continue, block, values, ahead, i, 1, lows[i], lastLow < firstHigh ? lastLow : highs[i]);
             if (lastLow < firstHigh)
             {
-                // Each vector adds its keys in order: its own first ones, those that all see, its own last ones.
-                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, lows[i], lastLow);
-                AddValues<T>(block, values, ahead, first, 0, count, lastLow, firstHigh);
-                for (int i = 0; ragged && i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, firstHigh, highs[i]);
+                AddValues<T>(block.PageSums, TileMode.Continue, block, values, ahead, 0, count, lastLow, firstHigh);
+                for (int i = 0; i < count; i++) AddValues<T>(block.PageSums + i * sumStride, TileMode.Continue, block, values, ahead, i, 1, firstHigh, highs[i]);
             }
-            else
-            {
-                for (int i = 0; i < count; i++) AddValues<T>(block, values, ahead, first, i, 1, lows[i], highs[i]);
-            }
+            AddPageSums(block.PageSums, block.Sums + first * sumStride, count * (int)sumStride);
         }
     }
 
@@ -193,13 +195,19 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         return low < high ? (low, high) : (0, 0);
     }
 
-    private static void AddValues<T>(in Block block, byte* values, nint ahead, int first, int i, int count, int from, int to)
+    private static void AddValues<T>(
+        float* sums, TileMode mode, in Block block, byte* values, nint ahead, int i, int count, int from, int to)
         where T : struct, IStorage
     {
         if (from >= to) return;
         nint stride = block.SumStride;
-        Tile<S, V, T>.Multiply(count, (int)stride / 16, block.Scores + i * KvCache.PageSize + from, KvCache.PageSize,
-            values + from * stride * T.Size, stride, 16, block.Sums + (first + i) * stride, stride, to - from, accumulate: true, ahead);
+        Tile<S, V, T>.Multiply(count, (int)stride / TileShape.StripWidth, block.Scores + i * KvCache.PageSize + from, KvCache.PageSize,
+            values + from * stride * T.Size, stride, TileShape.StripWidth, sums, stride, to - from, mode, ahead);
+    }
+
+    private static void AddPageSums(float* pageSums, float* sums, int count)
+    {
+        for (int i = 0; i < count; i += S.Lanes) S.Store(sums + i, S.Add(S.Load(sums + i), S.Load(pageSums + i)));
     }
 
     /// <summary>Turns a tile of scores of a whole page into weights 2^(logit − max): four vectors a row, in registers throughout.</summary>
@@ -208,8 +216,8 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
     {
         V factors = S.Broadcast(factor);
         float* scores = block.Scores;
-        float* weights = block.Weights + first * 16;
-        for (int i = 0; i < count; i++, scores += KvCache.PageSize, weights += 16)
+        float* weights = block.Weights + first * TileShape.StripWidth;
+        for (int i = 0; i < count; i++, scores += KvCache.PageSize, weights += TileShape.StripWidth)
         {
             V logit0 = S.Multiply(S.Load(scores), factors);
             V logit1 = S.Multiply(S.Load(scores + S.Lanes), factors);
@@ -225,8 +233,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             S.Store(scores + S.Lanes, weight1);
             S.Store(scores + 2 * S.Lanes, weight2);
             S.Store(scores + 3 * S.Lanes, weight3);
-            V sum = S.Add(S.Load(weights), weight0);
-            S.Store(weights, S.Add(S.Add(S.Add(sum, weight1), weight2), weight3));
+            S.Store(weights, S.Add(S.Load(weights), S.Add(S.Add(S.Add(weight0, weight1), weight2), weight3)));
         }
     }
 
@@ -248,14 +255,15 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             largest = S.Max(largest, logit);
         }
         V shift = S.Broadcast(Raise(block, vector, S.MaxAcross(largest)));
-        V weights = S.Load(block.Weights + vector * 16);
+        V sum = default;
         for (int i = begin; i < end; i += S.Lanes)
         {
             V weight = SimdMath<S, V>.Exp2(S.Subtract(S.Load(scores + i), shift));
             S.Store(scores + i, weight);
-            weights = S.Add(weights, weight);
+            sum = S.Add(sum, weight);
         }
-        S.Store(block.Weights + vector * 16, weights);
+        float* weights = block.Weights + vector * TileShape.StripWidth;
+        S.Store(weights, S.Add(S.Load(weights), sum));
     }
 
     /// <summary>The maximum so far; when it grows, what was summed under the old one shrinks.</summary>
@@ -273,7 +281,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
     private static void Shrink(in Block block, int vector, float exponent)
     {
         V factor = SimdMath<S, V>.Exp2(S.Broadcast(exponent));
-        float* weights = block.Weights + vector * 16;
+        float* weights = block.Weights + vector * TileShape.StripWidth;
         S.Store(weights, S.Multiply(S.Load(weights), factor));
         float* sums = block.Sums + (nint)vector * block.SumStride;
         for (int i = 0; i < block.SumStride; i += S.Lanes) S.Store(sums + i, S.Multiply(S.Load(sums + i), factor));
@@ -296,7 +304,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
             int head = item.KvHead * group + (item.FirstVector + i) % group;
             if (!AttentionWork.HasPart(segment, item.Split, block.Positions[i])) continue;
             float* sums = block.Sums + (nint)i * block.SumStride;
-            float weight = S.Sum(S.Load(block.Weights + i * 16));
+            float weight = S.Sum(S.Load(block.Weights + i * TileShape.StripWidth));
             int numParts = Work.PartsOf(row);
             if (numParts > 1)
             {
@@ -322,7 +330,7 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
     /// <summary>A worker's scratch memory, divided up.</summary>
     private struct Block
     {
-        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Page;
+        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Page, PageSums;
         public readonly int* Positions;
         public readonly int NumVectors, SumStride;
         public int FirstPosition = int.MaxValue, LastPosition = -1;
@@ -330,15 +338,16 @@ internal sealed unsafe class AttentionJob<S, V> : AttentionJob
         public Block(int numVectors, int headDim, float* scratch)
         {
             NumVectors = numVectors;
-            SumStride = PaddedTo16(headDim);
+            SumStride = TileShape.PadToStrips(headDim);
             Scores = scratch;
-            Sums = Scores + 6 * KvCache.PageSize;
+            Sums = Scores + TileShape.MaxRows * KvCache.PageSize;
             Weights = Sums + AttentionWork.MaxVectors * SumStride;
-            Queries = Weights + AttentionWork.MaxVectors * 16;
+            Queries = Weights + AttentionWork.MaxVectors * TileShape.StripWidth;
             Max = Queries + AttentionWork.MaxVectors * headDim;
             Slopes = Max + AttentionWork.MaxVectors;
             Positions = (int*)(Slopes + AttentionWork.MaxVectors);
-            Page = Slopes + 2 * AttentionWork.MaxVectors;
+            PageSums = Slopes + 2 * AttentionWork.MaxVectors;
+            Page = PageSums + TileShape.MaxRows * SumStride;
         }
     }
 }

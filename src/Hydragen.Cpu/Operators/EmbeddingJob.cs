@@ -28,8 +28,8 @@ internal sealed unsafe class EmbeddingJob : Job
         where T : struct, IStorage
     {
         int id = TokenIds[row];
-        nint first = (nint)(id / CpuMatrix.StripWidth) * HiddenSize * CpuMatrix.StripWidth + id % CpuMatrix.StripWidth;
+        nint first = (nint)(id / TileShape.StripWidth) * HiddenSize * TileShape.StripWidth + id % TileShape.StripWidth;
         float* output = Output + (nint)row * HiddenSize;
-        for (nint i = 0; i < HiddenSize; i++) output[i] = T.Get(Weights, first + i * CpuMatrix.StripWidth) * Scale;
+        for (nint i = 0; i < HiddenSize; i++) output[i] = T.Get(Weights, first + i * TileShape.StripWidth) * Scale;
     }
 }

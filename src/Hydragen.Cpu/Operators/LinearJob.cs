@@ -15,11 +15,11 @@ internal abstract unsafe class LinearJob : Job
     /// <summary>Strips of an item.</summary>
     public const int StripsPerItem = 4;
 
-    /// <summary>Inputs that are passed at a time.</summary>
-    public const int DepthPerPass = 256;
+    /// <summary>Bytes of a strip that are passed at a time: four strips fill two thirds of a first-level cache.</summary>
+    public const int StripBytesPerPass = 8192;
 
     /// <summary>FP32 elements of scratch that each worker needs.</summary>
-    public const int ScratchPerWorker = RowsPerBlock * StripsPerItem * CpuMatrix.StripWidth;
+    public const int ScratchPerWorker = RowsPerBlock * StripsPerItem * TileShape.StripWidth;
 
     public float* Input;
     public int NumRows;
@@ -60,22 +60,25 @@ internal sealed unsafe class LinearJob<S, V> : LinearJob
         int firstRow = item % NumBlocks * RowsPerBlock;
         int numStrips = Math.Min(StripsPerItem, Matrix.NumStrips - firstStrip);
         int numRows = Math.Min(RowsPerBlock, NumRows - firstRow);
-        nint depth = Matrix.InputSize, stripStride = depth * CpuMatrix.StripWidth;
-        nint sumStride = numStrips * CpuMatrix.StripWidth;
+        nint depth = Matrix.InputSize, stripStride = depth * TileShape.StripWidth;
+        nint sumStride = numStrips * TileShape.StripWidth;
         float* sums = Scratch + (nint)worker * ScratchPerWorker;
         byte* strips = Weights + firstStrip * stripStride * T.Size;
         float* input = Input + firstRow * depth;
-        for (nint k = 0; k < depth; k += DepthPerPass)
+        int depthPerPass = StripBytesPerPass / (TileShape.StripWidth * T.Size);
+        for (nint k = 0; k < depth; k += depthPerPass)
         {
-            nint pass = Math.Min(DepthPerPass, depth - k);
-            for (int row = 0; row < numRows; row += Tile<S, V, T>.MaxRows)
+            nint pass = Math.Min(depthPerPass, depth - k);
+            // The first rows fetch what the next pass reads; with few rows that is most of the time they take.
+            nint ahead = k + pass < depth ? StripBytesPerPass : 0;
+            for (int row = 0; row < numRows; row += TileShape.MaxRows)
             {
-                Tile<S, V, T>.Multiply(Math.Min(Tile<S, V, T>.MaxRows, numRows - row), numStrips, input + row * depth + k, depth,
-                    strips + k * CpuMatrix.StripWidth * T.Size, CpuMatrix.StripWidth, stripStride,
-                    sums + row * sumStride, sumStride, pass, accumulate: k > 0, ahead: 0);
+                Tile<S, V, T>.Multiply(Math.Min(TileShape.MaxRows, numRows - row), numStrips, input + row * depth + k, depth,
+                    strips + k * TileShape.StripWidth * T.Size, TileShape.StripWidth, stripStride,
+                    sums + row * sumStride, sumStride, pass, k > 0 ? TileMode.Add : TileMode.Replace, row == 0 ? ahead : 0);
             }
         }
-        int firstColumn = firstStrip * CpuMatrix.StripWidth;
+        int firstColumn = firstStrip * TileShape.StripWidth;
         int numColumns = (int)Math.Min(sumStride, Matrix.OutputSize - firstColumn);
         for (int row = 0; row < numRows; row++)
         {

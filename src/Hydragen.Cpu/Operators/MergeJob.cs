@@ -76,22 +76,46 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
             numParts = 1;
         }
         ScaleToLargest(max, numParts, largest);
-        float weight = 0;
-        for (int part = 0; part < numParts; part++) weight = MathF.FusedMultiplyAdd(max[part], weights[part], weight);
-        if (LogSumExp != null) LogSumExp[rowHead] = numFilled == 0 ? float.NegativeInfinity : largest * Ln2 + MathF.Log(weight);
+        double weight = 0;
+        for (int part = 0; part < numParts; part++) weight += (double)max[part] * weights[part];
+        if (LogSumExp != null) LogSumExp[rowHead] = numFilled == 0 ? float.NegativeInfinity : largest * Ln2 + MathF.Log((float)weight);
 
         byte* sums = (byte*)(Parts.Sums + firstSlot * HeadDim);
-        V divisor = S.Broadcast(weight);
+        V divisor = S.Broadcast((float)weight), divisorRest = S.Broadcast((float)(weight - (float)weight));
         for (int i = 0; i < HeadDim; i += S.Lanes)
         {
             int count = HeadDim - i;
             V value = default;
-            if (numFilled == 1) value = Partial<S, V>.Load<Float32Storage>(sums, i, count);
-            for (int part = 0; numFilled > 1 && part < numParts; part++)
-                value = S.MultiplyAdd(S.Broadcast(max[part]), Partial<S, V>.Load<Float32Storage>(sums, (nint)part * HeadDim + i, count), value);
-            if (numFilled > 0) value = S.Divide(value, divisor);
+            if (numFilled == 1) value = S.Divide(Partial<S, V>.Load<Float32Storage>(sums, i, count), divisor);
+            else if (numFilled > 1) value = WeightedMean(sums + i * sizeof(float), count, max, numParts, divisor, divisorRest);
             Partial<S, V>.Store<T>(Output, rowHead * HeadDim + i, value, count);
         }
+    }
+
+    /// <summary>
+    /// Σ factor · sum / weight with the rounding errors of products, additions and division carried along and added at the end, so
+    /// that cutting a row into parts costs no accuracy.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private V WeightedMean(byte* sums, int count, float* factors, int numParts, V divisor, V divisorRest)
+    {
+        V total = default, rest = default;
+        for (int part = 0; part < numParts; part++)
+        {
+            V factor = S.Broadcast(factors[part]);
+            V sum = Partial<S, V>.Load<Float32Storage>(sums, (nint)part * HeadDim, count);
+            V product = S.Multiply(factor, sum);
+            V productRest = S.MultiplyAdd(factor, sum, S.Subtract(default, product));
+            V newTotal = S.Add(total, product);
+            V added = S.Subtract(newTotal, total);
+            V additionRest = S.Add(S.Subtract(total, S.Subtract(newTotal, added)), S.Subtract(product, added));
+            total = newTotal;
+            rest = S.Add(rest, S.Add(productRest, additionRest));
+        }
+        V quotient = S.Divide(total, divisor);
+        V negated = S.Subtract(default, quotient);
+        rest = S.MultiplyAdd(negated, divisorRest, S.Add(S.MultiplyAdd(negated, divisor, total), rest));
+        return S.Add(quotient, S.Divide(rest, divisor));
     }
 
     /// <summary>Turns maxima into the factors 2^(max − largest).</summary>

@@ -21,6 +21,8 @@ internal unsafe interface IColumns<TSelf, S, V>
 
     static abstract void Store(float* destination, TSelf value);
 
+    static abstract TSelf Add(TSelf left, TSelf right);
+
     static abstract TSelf MultiplyAdd(V factor, TSelf columns, TSelf addend);
 }
 
@@ -47,6 +49,9 @@ internal unsafe struct Columns1<S, V> : IColumns<Columns1<S, V>, S, V>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(float* destination, Columns1<S, V> value) => S.Store(destination, value._0);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Columns1<S, V> Add(Columns1<S, V> left, Columns1<S, V> right) => new() { _0 = S.Add(left._0, right._0) };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Columns1<S, V> MultiplyAdd(V factor, Columns1<S, V> columns, Columns1<S, V> addend) =>
@@ -81,6 +86,13 @@ internal unsafe struct Columns2<S, V> : IColumns<Columns2<S, V>, S, V>
         S.Store(destination, value._0);
         S.Store(destination + S.Lanes, value._1);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Columns2<S, V> Add(Columns2<S, V> left, Columns2<S, V> right) => new()
+    {
+        _0 = S.Add(left._0, right._0),
+        _1 = S.Add(left._1, right._1),
+    };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Columns2<S, V> MultiplyAdd(V factor, Columns2<S, V> columns, Columns2<S, V> addend) => new()
@@ -134,6 +146,15 @@ internal unsafe struct Columns4<S, V> : IColumns<Columns4<S, V>, S, V>
         S.Store(destination + 2 * S.Lanes, value._2);
         S.Store(destination + 3 * S.Lanes, value._3);
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Columns4<S, V> Add(Columns4<S, V> left, Columns4<S, V> right) => new()
+    {
+        _0 = S.Add(left._0, right._0),
+        _1 = S.Add(left._1, right._1),
+        _2 = S.Add(left._2, right._2),
+        _3 = S.Add(left._3, right._3),
+    };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Columns4<S, V> MultiplyAdd(V factor, Columns4<S, V> columns, Columns4<S, V> addend) => new()

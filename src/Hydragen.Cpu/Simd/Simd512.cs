@@ -90,6 +90,6 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     public static Vector512<float> LoadWidened(ushort* source) => Avx512F.ConvertToVector512Int32(Vector256.Load(source)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void StoreNarrowed(ushort* destination, Vector512<float> value) => 
+    public static void StoreNarrowed(ushort* destination, Vector512<float> value) =>
         Avx512F.ConvertToVector256UInt16(value.AsUInt32()).Store(destination);
 }

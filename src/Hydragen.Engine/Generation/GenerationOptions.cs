@@ -32,6 +32,9 @@ public sealed record GenerationOptions
     /// <summary>How prompts that share a prefix attend to it.</summary>
     public SharingMode Sharing { get; init; } = SharingMode.Hydragen;
 
+    /// <summary>Allows <see cref="SharingMode.NoAttention"/>, whose output is meaningless: for benchmarks only.</summary>
+    public bool AllowNoAttention { get; init; }
+
     /// <summary>Flat prompts share a common prefix only when it has at least so many tokens.</summary>
     public int MinSharedTokens { get; init; } = 16;
 
@@ -48,6 +51,9 @@ public sealed record GenerationOptions
         ArgumentNullException.ThrowIfNull(Sampling);
         ArgumentNullException.ThrowIfNull(StopStrings);
         Sampling.Validate();
+        if (!Enum.IsDefined(Sharing)) throw new ArgumentException($"{Sharing} is not a sharing mode.");
+        if (Sharing == SharingMode.NoAttention && !AllowNoAttention)
+            throw new ArgumentException($"Without attention the output is meaningless; benchmarks that want the ceiling set {nameof(AllowNoAttention)}.");
         foreach (string stop in StopStrings)
         {
             if (string.IsNullOrEmpty(stop)) throw new ArgumentException("A stop string must not be empty.");

@@ -17,7 +17,7 @@ internal enum LogitRows
 /// </summary>
 internal sealed class StepBuilder(PageAllocator allocator)
 {
-    private static long s_lastStep;
+    private static long _lastStep;
 
     private readonly List<int> _tokenIds = [];
     private readonly List<int> _slots = [];
@@ -44,7 +44,7 @@ internal sealed class StepBuilder(PageAllocator allocator)
         _logitRows.Clear();
         _nodes.Clear();
         _sequences.Clear();
-        _step = Interlocked.Increment(ref s_lastStep);
+        _step = Interlocked.Increment(ref _lastStep);
     }
 
     /// <summary>Adds the next <paramref name="numTokens"/> uncomputed tokens of a span.</summary>

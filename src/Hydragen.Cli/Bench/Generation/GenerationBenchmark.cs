@@ -66,6 +66,7 @@ internal sealed class GenerationBenchmark(InferenceEngine engine, GenerationSetu
             Seed = Seed,
             IgnoreEos = true,
             Sharing = mode,
+            AllowNoAttention = true,
         };
         return engine.Generate([PromptNode.FromTokenIds(prompt)], options, cancellationToken: cancellationToken);
     }
