@@ -32,6 +32,9 @@ internal sealed class Terminal
     /// <summary>Draws tables on <see cref="Error"/>.</summary>
     public IAnsiConsole Console { get; }
 
+    /// <summary>Whether somebody watches what is written for people.</summary>
+    public bool IsWatched => _isErrorWatched;
+
     /// <summary>The streams of the process.</summary>
     public static Terminal OfProcess() => new(
         System.Console.OpenStandardInput(), System.Console.OpenStandardOutput(), System.Console.Error,
@@ -52,7 +55,7 @@ internal sealed class Terminal
     /// <summary>Runs work that reports a share from 0 to 1.</summary>
     public Task<T> WithProgressAsync<T>(string title, Func<IProgress<double>?, Task<T>> work)
     {
-        if (!_isErrorWatched) return work(null);
+        if (!IsWatched) return work(null);
         return Bars().StartAsync(context =>
         {
             ProgressTask bar = context.AddTask(Markup.Escape(title), maxValue: 1);
@@ -66,7 +69,7 @@ internal sealed class Terminal
     /// <param name="work">The call.</param>
     public Task<T> WithGenerationProgressAsync<T>(string title, bool printsMeanwhile, Func<IProgress<GenerationProgress>?, Task<T>> work)
     {
-        if (!_isErrorWatched || (printsMeanwhile && _isOutputWatched)) return work(null);
+        if (!IsWatched || (printsMeanwhile && _isOutputWatched)) return work(null);
         return Bars().StartAsync(context =>
         {
             ProgressTask prompt = context.AddTask(Markup.Escape(title) + ": prompt", maxValue: 1);
