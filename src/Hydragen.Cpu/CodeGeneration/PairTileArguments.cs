@@ -24,6 +24,12 @@ internal unsafe struct PairTileArguments
     /// <summary>Not 0: the sum is added to what c holds.</summary>
     public nint Adds;
 
-    /// <summary>Bytes from what is read of b to what is worth fetching meanwhile; 0 for nothing.</summary>
-    public nint Ahead;
+    /// <summary>Where one of two strips begins that are worth fetching meanwhile, a pair row for each that is read; any address is allowed.</summary>
+    public byte* FirstAhead;
+
+    /// <summary>Where the other begins.</summary>
+    public byte* SecondAhead;
+
+    /// <summary>Bytes from each of these to one more; 0 for none.</summary>
+    public nint AheadStrideBytes;
 }

@@ -16,8 +16,8 @@ internal static class PairTileEmitter
     private const int PairRowBytes = TileShape.StripWidth * 2 * sizeof(ushort);
 
     // Registers by what they hold. The pointers with a 3 are three rows or strips on, since an address can hold twice the stride only.
-    // In the loop the arguments rest on the stack.
-    private static readonly AssemblerRegister64 Arguments = rdi, A = rsi, A3 = rdx, AStride = rcx, B = r8, B3 = r9, StripStride = r10, Ahead = r11, BAhead = rdi, Count = rax;
+    // In the loop the arguments rest on the stack, with the caller's rbx.
+    private static readonly AssemblerRegister64 Arguments = rdi, A = rsi, A3 = rdx, AStride = rcx, B = r8, B3 = r9, StripStride = r10, AheadStride = r11, FirstAhead = rdi, SecondAhead = rbx, Count = rax;
 
     private static readonly AssemblerRegisterZMM[] Registers =
     [
@@ -46,7 +46,10 @@ internal static class PairTileEmitter
         code.jz(last);
 
         code.Label(ref loop);
-        for (int strip = 0; strip < numStrips; strip++) code.prefetcht0(strip < 3 ? Nth(BAhead, StripStride, strip) : __[B3 + Ahead]);
+        code.prefetcht0(__[FirstAhead]);
+        code.prefetcht0(__[SecondAhead]);
+        code.prefetcht0(__[FirstAhead + AheadStride]);
+        code.prefetcht0(__[SecondAhead + AheadStride]);
         if (dots)
         {
             for (int strip = 0; strip < numStrips; strip++) code.vmovups(Registers[FirstColumn + strip], __zmmword_ptr[Strip(strip)]);
@@ -62,12 +65,14 @@ internal static class PairTileEmitter
         code.add(A, pairBytes);
         if (numRows > 3) code.add(A3, pairBytes);
         code.add(B, PairRowBytes);
-        code.add(BAhead, PairRowBytes);
+        code.add(FirstAhead, PairRowBytes);
+        code.add(SecondAhead, PairRowBytes);
         if (numStrips == 4) code.add(B3, PairRowBytes);
         code.dec(Count);
         code.jnz(loop);
 
         code.Label(ref last);
+        code.pop(SecondAhead);
         code.pop(Arguments);
         code.test(__byte_ptr[Arguments + Offset(nameof(PairTileArguments.Depth))], 1);
         code.jz(sum);
@@ -110,10 +115,12 @@ internal static class PairTileEmitter
             code.lea(B3, __[B + StripStride * 2]);
             code.add(B3, StripStride);
         }
-        code.mov(Ahead, __[Arguments + Offset(nameof(PairTileArguments.Ahead))]);
         code.mov(Count, __[Arguments + Offset(nameof(PairTileArguments.Depth))]);
+        code.mov(AheadStride, __[Arguments + Offset(nameof(PairTileArguments.AheadStrideBytes))]);
         code.push(Arguments);
-        code.lea(BAhead, __[B + Ahead]);
+        code.push(SecondAhead);
+        code.mov(SecondAhead, __[Arguments + Offset(nameof(PairTileArguments.SecondAhead))]);
+        code.mov(FirstAhead, __[Arguments + Offset(nameof(PairTileArguments.FirstAhead))]);
     }
 
     // An odd depth: the last element of a row has no partner, and what follows it in memory is not the row's.

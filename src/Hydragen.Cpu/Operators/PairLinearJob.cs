@@ -25,6 +25,7 @@ internal sealed unsafe class PairLinearJob(PairTile tile) : LinearJob<Simd512, V
         nint depth = Matrix.InputSize, rowBytes = depth * InputType.SizeInBytes(), stripBytes = Matrix.StripSize * sizeof(ushort);
         byte* strips = Weights + firstStrip * stripBytes;
         byte* input = Input + firstRow * rowBytes;
+        int numTiles = (numRows + TileShape.MaxRows - 1) / TileShape.MaxRows;
         int sumStride = numStrips * TileShape.StripWidth;
         PairTileArguments arguments = new()
         {
@@ -36,16 +37,29 @@ internal sealed unsafe class PairLinearJob(PairTile tile) : LinearJob<Simd512, V
         {
             arguments.Depth = Math.Min(DepthPerPass, depth - k);
             arguments.Adds = k > 0 ? 1 : 0;
-            // The first rows fetch what the next pass reads; with few rows that is most of the time they take.
-            arguments.Ahead = k + DepthPerPass < depth ? StripBytesPerPass : 0;
+            byte* pass = strips + k * TileShape.StripWidth * sizeof(ushort);
+            byte* next = k + DepthPerPass < depth ? pass + StripBytesPerPass : null;
             for (int row = 0; row < numRows; row += TileShape.MaxRows)
             {
                 arguments.A = input + row * rowBytes + k * InputType.SizeInBytes();
-                arguments.B = strips + k * TileShape.StripWidth * sizeof(ushort);
+                arguments.B = pass;
                 arguments.C = sums + row * sumStride;
+                FetchAhead(ref arguments, row / TileShape.MaxRows, numTiles, next);
                 tile.Multiply(Math.Min(TileShape.MaxRows, numRows - row), numStrips, InputType, ref arguments);
-                arguments.Ahead = 0;
             }
         }
+    }
+
+    /// <summary>
+    /// The first tiles of a pass share out the four strips of the next: one alone would wait for all of them.
+    /// </summary>
+    private static void FetchAhead(ref PairTileArguments arguments, int index, int numTiles, byte* next)
+    {
+        int stripsPerTile = numTiles >= StripsPerItem ? 1 : numTiles > 1 ? StripsPerItem / 2 : StripsPerItem;
+        bool fetches = next != null && index * stripsPerTile < StripsPerItem;
+        nint strip = arguments.StripStrideBytes;
+        arguments.FirstAhead = fetches ? next + index * stripsPerTile * strip : arguments.B;
+        arguments.SecondAhead = fetches && stripsPerTile > 1 ? arguments.FirstAhead + strip : arguments.FirstAhead;
+        arguments.AheadStrideBytes = fetches && stripsPerTile == StripsPerItem ? 2 * strip : 0;
     }
 }
