@@ -42,7 +42,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
     {
         _work = new AttentionWork(workspaceFloats);
         _allocator = allocator;
-        InstructionSet instructionSet = InstructionSet.Select(instructionSets ?? InstructionSet.All, options?.InstructionSet, out string reason);
+        instructionSets ??= InstructionSet.All;
+        InstructionSet instructionSet = InstructionSet.Select(instructionSets, options?.InstructionSet, out string reason);
+        string vectorReason = reason == instructionSet.Reason ? instructionSets.First(row => row.Name == instructionSet.VectorName).Reason : reason;
         _operators = instructionSet.CreateOperators();
         _workerScratch = new Scratch(allocator);
         _input = new Scratch(allocator);
@@ -53,9 +55,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
         Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
         Kernels =
         [
-            new KernelChoice("attention", instructionSet.VectorName, reason),
+            new KernelChoice("attention", instructionSet.VectorName, vectorReason),
             new KernelChoice("matrix product", instructionSet.Name, reason),
-            new KernelChoice("elementwise", instructionSet.VectorName, reason),
+            new KernelChoice("elementwise", instructionSet.VectorName, vectorReason),
         ];
     }
 

@@ -20,6 +20,7 @@ public sealed class BackendTests
             InstructionSet best = InstructionSet.All.First(row => row.IsSupported);
             Assert.All(backend.Kernels, kernel => Assert.Equal(kernel.Operation == "matrix product" ? best.Name : best.VectorName, kernel.Kernel));
             Assert.All(backend.Kernels, kernel => Assert.DoesNotContain('\n', kernel.Reason));
+            Assert.Contains(InstructionSet.All.First(row => row.Name == best.VectorName).Reason, backend.Kernels[0].Reason, StringComparison.Ordinal);
             Assert.StartsWith("CPU, ", backend.Description, StringComparison.Ordinal);
 
             Environment.SetEnvironmentVariable(InstructionSet.Variable, "vector128");
