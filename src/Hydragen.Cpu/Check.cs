@@ -25,11 +25,15 @@ internal static class Check
         return cpuBuffer;
     }
 
-    public static CpuMatrix Matrix(PackedMatrix matrix, string name)
+    /// <summary>A matrix of this backend, in a layout that these operators read.</summary>
+    public static CpuMatrix Matrix(PackedMatrix matrix, OperatorSet operators, string name)
     {
         ArgumentNullException.ThrowIfNull(matrix, name);
-        return matrix as CpuMatrix
-            ?? throw new ArgumentException($"The matrix is a {matrix.GetType().Name}; the CPU backend needs one that it packed itself.", name);
+        if (matrix is not CpuMatrix cpuMatrix)
+            throw new ArgumentException($"The matrix is a {matrix.GetType().Name}; the CPU backend needs one that it packed itself.", name);
+        if (cpuMatrix.IsPaired && !operators.PairsBFloat16)
+            throw new ArgumentException("The matrix was packed for another instruction set; pack it with the backend that uses it.", name);
+        return cpuMatrix;
     }
 
     /// <summary>A cache of this backend whose heads fit, and a layer of it.</summary>

@@ -5,7 +5,7 @@ namespace Hydragen.Cpu;
 
 /// <summary>
 /// Runs every operator on the processor with SIMD kernels and a pool of threads. Storage is FP32, BF16 or FP16; arithmetic is
-/// FP32. Not thread-safe.
+/// FP32, into which products of BF16 fit without rounding. Not thread-safe.
 /// </summary>
 /// <remarks>
 /// For one instruction set, results are the same bit for bit whatever the number of threads, the timing and the pages used. A row of
@@ -36,11 +36,15 @@ public sealed unsafe class CpuBackend : IComputeBackend
     {
     }
 
-    internal CpuBackend(CpuOptions? options, NativeAllocator allocator, long workspaceFloats = AttentionWork.DefaultWorkspaceFloats)
+    internal CpuBackend(
+        CpuOptions? options, NativeAllocator allocator, long workspaceFloats = AttentionWork.DefaultWorkspaceFloats,
+        IReadOnlyList<InstructionSet>? instructionSets = null)
     {
         _work = new AttentionWork(workspaceFloats);
         _allocator = allocator;
-        InstructionSet instructionSet = InstructionSet.Select(options?.InstructionSet, out string reason);
+        instructionSets ??= InstructionSet.All;
+        InstructionSet instructionSet = InstructionSet.Select(instructionSets, options?.InstructionSet, out string reason);
+        string vectorReason = reason == instructionSet.Reason ? instructionSets.First(row => row.Name == instructionSet.VectorName).Reason : reason;
         _operators = instructionSet.CreateOperators();
         _workerScratch = new Scratch(allocator);
         _input = new Scratch(allocator);
@@ -51,9 +55,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
         Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
         Kernels =
         [
-            new KernelChoice("attention", instructionSet.Name, reason),
+            new KernelChoice("attention", instructionSet.VectorName, vectorReason),
             new KernelChoice("matrix product", instructionSet.Name, reason),
-            new KernelChoice("elementwise", instructionSet.Name, reason),
+            new KernelChoice("elementwise", instructionSet.VectorName, vectorReason),
         ];
     }
 
@@ -91,13 +95,13 @@ public sealed unsafe class CpuBackend : IComputeBackend
             throw new ArgumentException($"A matrix of [{source.OutputSize}, {source.InputSize}] has no elements.", nameof(source));
         if (!source.Bias.IsEmpty && source.Bias.Length != source.OutputSize)
             throw new ArgumentException($"The bias has {source.Bias.Length} elements for {source.OutputSize} rows.", nameof(source));
-        return new CpuMatrix(_allocator, source);
+        return new CpuMatrix(_allocator, source, _operators.PairsBFloat16);
     }
 
     /// <inheritdoc/>
     public void EmbeddingLookup(PackedMatrix table, ReadOnlySpan<int> tokenIds, float scale, DeviceBuffer output)
     {
-        CpuMatrix matrix = Check.Matrix(table, nameof(table));
+        CpuMatrix matrix = Check.Matrix(table, _operators, nameof(table));
         CpuBuffer result = Check.Float32(output, (long)tokenIds.Length * matrix.InputSize, nameof(output));
         foreach (int id in tokenIds)
         {
@@ -105,10 +109,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
                 throw new ArgumentOutOfRangeException(nameof(tokenIds), id, $"The table has {matrix.OutputSize} rows.");
         }
         EmbeddingJob job = _operators.Embedding;
+        job.Matrix = matrix;
         job.Weights = matrix.Weights;
-        job.Type = matrix.ElementType;
         job.Output = (float*)result.Pointer;
-        job.HiddenSize = matrix.InputSize;
         job.Scale = scale;
         fixed (int* ids = tokenIds)
         {
@@ -148,14 +151,13 @@ public sealed unsafe class CpuBackend : IComputeBackend
     public void Linear(DeviceBuffer input, int numRows, PackedMatrix matrix, DeviceBuffer output)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(numRows);
-        CpuMatrix weights = Check.Matrix(matrix, nameof(matrix));
+        CpuMatrix weights = Check.Matrix(matrix, _operators, nameof(matrix));
         CpuBuffer source = Check.Buffer(input, (long)numRows * weights.InputSize, nameof(input));
         CpuBuffer result = Check.Buffer(output, (long)numRows * weights.OutputSize, nameof(output));
         Check.NotSame(output, input, nameof(output));
-        float* rows = source.ElementType == ElementType.Float32
-            ? (float*)source.Pointer
-            : GatherRows(source, numRows, null, weights.InputSize);
-        Multiply(rows, numRows, weights, 1, null, result);
+        ElementType inputType = _operators.Linear.InputTypeFor(source.ElementType, weights);
+        byte* rows = source.ElementType == inputType ? source.Pointer : GatherRows(source, numRows, null, weights.InputSize, inputType);
+        Multiply(rows, inputType, numRows, weights, 1, null, result);
         KeepAlive(input, matrix, output);
     }
 
@@ -290,7 +292,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
     /// <inheritdoc/>
     public void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits)
     {
-        CpuMatrix weights = Check.Matrix(head, nameof(head));
+        CpuMatrix weights = Check.Matrix(head, _operators, nameof(head));
         CpuBuffer source = Check.Buffer(hidden, 0, nameof(hidden));
         CpuBuffer result = Check.Float32(logits, (long)rows.Length * weights.OutputSize, nameof(logits));
         Check.NotSame(logits, hidden, nameof(logits));
@@ -303,8 +305,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
         }
         fixed (int* chosen = rows)
         {
-            float* gathered = GatherRows(source, rows.Length, chosen, weights.InputSize);
-            Multiply(gathered, rows.Length, weights, scale, softCap, result);
+            ElementType inputType = _operators.Linear.InputTypeFor(source.ElementType, weights);
+            byte* gathered = GatherRows(source, rows.Length, chosen, weights.InputSize, inputType);
+            Multiply(gathered, inputType, rows.Length, weights, scale, softCap, result);
         }
         KeepAlive(hidden, head, logits);
     }
@@ -371,13 +374,14 @@ public sealed unsafe class CpuBackend : IComputeBackend
         return table;
     }
 
-    private float* GatherRows(CpuBuffer source, int numRows, int* rows, int rowLength)
+    private byte* GatherRows(CpuBuffer source, int numRows, int* rows, int rowLength, ElementType type)
     {
         GatherJob job = _operators.Gather;
         job.Converter = _operators.Converter;
         job.Type = source.ElementType;
         job.Source = source.Pointer;
-        job.Destination = _input.Floats((long)numRows * rowLength);
+        job.Destination = _input.Bytes((long)numRows * rowLength * type.SizeInBytes());
+        job.DestinationType = type;
         job.Rows = rows;
         job.NumRows = numRows;
         job.RowLength = rowLength;
@@ -386,10 +390,11 @@ public sealed unsafe class CpuBackend : IComputeBackend
         return job.Destination;
     }
 
-    private void Multiply(float* input, int numRows, CpuMatrix matrix, float scale, float? softCap, CpuBuffer output)
+    private void Multiply(byte* input, ElementType inputType, int numRows, CpuMatrix matrix, float scale, float? softCap, CpuBuffer output)
     {
         LinearJob job = _operators.Linear;
         job.Input = input;
+        job.InputType = inputType;
         job.NumRows = numRows;
         job.NumBlocks = (numRows + LinearJob.RowsPerBlock - 1) / LinearJob.RowsPerBlock;
         job.Matrix = matrix;

@@ -7,20 +7,36 @@ namespace Hydragen.Cpu.Tests;
 [Collection(nameof(AllocationTests))]
 public sealed class AllocationTests
 {
+    public static TheoryData<string, ElementType> Cases
+    {
+        get
+        {
+            var cases = new TheoryData<string, ElementType>();
+            foreach (string name in InstructionSets.Names)
+            {
+                cases.Add(name, ElementType.Float32);
+                cases.Add(name, ElementType.BFloat16);
+            }
+            return cases;
+        }
+    }
+
     [CollectionDefinition(nameof(AllocationTests), DisableParallelization = true)]
     public sealed class Alone;
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void A_decode_step_allocates_no_managed_memory(string instructionSet)
+    [MemberData(nameof(Cases))]
+    public void A_decode_step_allocates_no_managed_memory(string instructionSet, ElementType computeType)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet, 3);
         const int numSequences = 8, hidden = 64, intermediate = 96, vocabulary = 130;
         var shape = new AttentionShape(4, 2, 16);
         var random = new Random(1);
         DeviceBuffer Buffer(int length) => backend.Allocate(ElementType.Float32, length);
-        using DeviceBuffer residual = Buffer(numSequences * hidden), x = Buffer(numSequences * hidden), joint = Buffer(numSequences * 8 * 16);
-        using DeviceBuffer query = Buffer(numSequences * hidden), gateUp = Buffer(numSequences * 2 * intermediate), gated = Buffer(numSequences * intermediate);
+        DeviceBuffer Activation(int length) => backend.Allocate(computeType, length);
+        using DeviceBuffer residual = Buffer(numSequences * hidden), x = Activation(numSequences * hidden), joint = Activation(numSequences * 8 * 16);
+        using DeviceBuffer query = Activation(numSequences * hidden), gateUp = Activation(numSequences * 2 * intermediate);
+        using DeviceBuffer gated = Activation(numSequences * intermediate);
         using DeviceBuffer logits = Buffer(numSequences * vocabulary), weight = Buffer(hidden), headWeight = Buffer(16), logSumExp = Buffer(numSequences * 4);
         weight.Upload(RandomTensors.Normal(random, hidden, 1));
         headWeight.Upload(RandomTensors.Normal(random, 16, 1));

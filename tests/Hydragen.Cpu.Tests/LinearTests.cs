@@ -25,9 +25,14 @@ public sealed class LinearTests
         foreach (int numRows in (int[])[1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 95, 96, 97])
             Verify(backend, numRows, 65, 33, ElementType.Float32, ElementType.Float32, ElementType.Float32, hasBias: true);
         foreach (int inputSize in (int[])[255, 256, 257, 511, 512, 513, 1000])
+        {
             Verify(backend, 7, 48, inputSize, ElementType.BFloat16, ElementType.Float32, ElementType.Float32, hasBias: false);
+            Verify(backend, 7, 48, inputSize, ElementType.BFloat16, ElementType.BFloat16, ElementType.Float32, hasBias: false);
+        }
         foreach (int inputSize in (int[])[127, 128, 129, 384])
             Verify(backend, 7, 80, inputSize, ElementType.Float32, ElementType.Float32, ElementType.Float32, hasBias: false);
+        foreach (int numRows in (int[])[1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 95, 96, 97])
+            Verify(backend, numRows, 65, 33, ElementType.BFloat16, ElementType.BFloat16, ElementType.BFloat16, hasBias: true);
         foreach (int outputSize in (int[])[63, 64, 65, 127, 128, 129, 200])
             Verify(backend, 3, outputSize, 40, ElementType.Float16, ElementType.Float32, ElementType.Float32, hasBias: true);
     }
@@ -54,11 +59,14 @@ public sealed class LinearTests
         var random = new Random(1);
         var matrix = new TestMatrix(random, 150, 300, ElementType.BFloat16, true);
         float[] rows = RandomTensors.Normal(random, 13 * 300);
-        float[] all = Multiply(three, matrix, rows, 13, ElementType.Float32, ElementType.Float32);
-        for (int row = 0; row < 13; row++)
+        foreach (ElementType type in Enum.GetValues<ElementType>())
         {
-            float[] alone = Multiply(one, matrix, rows[(row * 300)..((row + 1) * 300)], 1, ElementType.Float32, ElementType.Float32);
-            Assert.Equal(alone, all[(row * 150)..((row + 1) * 150)]);
+            float[] all = Multiply(three, matrix, rows, 13, type, ElementType.Float32);
+            for (int row = 0; row < 13; row++)
+            {
+                float[] alone = Multiply(one, matrix, rows[(row * 300)..((row + 1) * 300)], 1, type, ElementType.Float32);
+                Assert.Equal(alone, all[(row * 150)..((row + 1) * 150)]);
+            }
         }
     }
 

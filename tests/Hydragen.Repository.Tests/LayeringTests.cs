@@ -19,6 +19,7 @@ public sealed class LayeringTests
     /// <summary>Which packages each project may use; none where it is not listed.</summary>
     private static readonly Dictionary<string, string[]> MayUsePackages = new()
     {
+        ["Hydragen.Cpu"] = ["Iced"],
         ["Hydragen.Cli"] = ["System.CommandLine", "Spectre.Console"],
     };
 

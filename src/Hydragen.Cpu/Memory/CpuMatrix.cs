@@ -5,7 +5,8 @@ namespace Hydragen.Cpu;
 
 /// <summary>
 /// Weights in strips of 16 rows, <c>[ceil(outputSize / 16)][inputSize][16]</c>, in their stored type; rows past the last are
-/// zeros. The same for every instruction set.
+/// zeros. For instruction sets with dot products of pairs, BF16 weights lie as <c>[ceil(outputSize / 16)][ceil(inputSize / 2)][16][2]</c>,
+/// the partner of an odd last one zero.
 /// </summary>
 internal sealed unsafe class CpuMatrix : PackedMatrix
 {
@@ -14,12 +15,14 @@ internal sealed unsafe class CpuMatrix : PackedMatrix
     private readonly NativeBlock _weights;
     private readonly NativeBlock? _bias;
 
-    public CpuMatrix(NativeAllocator allocator, MatrixSource source)
+    public CpuMatrix(NativeAllocator allocator, MatrixSource source, bool pairsBFloat16)
         : base(source.OutputSize, source.InputSize, source.ElementType)
     {
         int elementSize = ElementType.SizeInBytes();
         NumStrips = (OutputSize + TileShape.StripWidth - 1) / TileShape.StripWidth;
-        _weights = allocator.Allocate(checked((nuint)NumStrips * (nuint)InputSize * TileShape.StripWidth * (nuint)elementSize), zeroed: true);
+        IsPaired = pairsBFloat16 && ElementType == ElementType.BFloat16;
+        StripSize = (IsPaired ? ((nint)InputSize + 1) / 2 * 2 : InputSize) * TileShape.StripWidth;
+        _weights = allocator.Allocate(checked((nuint)NumStrips * (nuint)StripSize * (nuint)elementSize), zeroed: true);
         if (!source.Bias.IsEmpty)
         {
             _bias = allocator.Allocate((nuint)OutputSize * sizeof(float), zeroed: false);
@@ -38,6 +41,12 @@ internal sealed unsafe class CpuMatrix : PackedMatrix
 
     /// <summary>Strips of 16 rows.</summary>
     public int NumStrips { get; }
+
+    /// <summary>Elements of a strip.</summary>
+    public nint StripSize { get; }
+
+    /// <summary>Whether neighbours along the input lie together.</summary>
+    public bool IsPaired { get; }
 
     /// <summary>The strips.</summary>
     /// <exception cref="ObjectDisposedException">The matrix was freed.</exception>
@@ -66,7 +75,8 @@ internal sealed unsafe class CpuMatrix : PackedMatrix
             {
                 for (int row = 0; row < numRows; row++)
                 {
-                    if (elementSize == sizeof(float)) PackRow((uint*)(rows + row * rowBytes), (uint*)_weights.Pointer, first + row);
+                    if (IsPaired) PackPairs((ushort*)(rows + row * rowBytes), (uint*)_weights.Pointer, first + row);
+                    else if (elementSize == sizeof(float)) PackRow((uint*)(rows + row * rowBytes), (uint*)_weights.Pointer, first + row);
                     else PackRow((ushort*)(rows + row * rowBytes), (ushort*)_weights.Pointer, first + row);
                 }
             }
@@ -79,5 +89,14 @@ internal sealed unsafe class CpuMatrix : PackedMatrix
     {
         E* destination = strips + (nint)(index / TileShape.StripWidth) * InputSize * TileShape.StripWidth + index % TileShape.StripWidth;
         for (nint k = 0; k < InputSize; k++) destination[k * TileShape.StripWidth] = row[k];
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void PackPairs(ushort* row, uint* strips, int index)
+    {
+        uint* destination = strips + (index / TileShape.StripWidth) * (StripSize / 2) + index % TileShape.StripWidth;
+        nint numPairs = InputSize / 2;
+        for (nint pair = 0; pair < numPairs; pair++) destination[pair * TileShape.StripWidth] = row[2 * pair] | (uint)row[2 * pair + 1] << 16;
+        if (InputSize % 2 != 0) destination[numPairs * TileShape.StripWidth] = row[InputSize - 1];
     }
 }

@@ -6,16 +6,15 @@ namespace Hydragen.Cpu;
 /// <summary>Reads rows of a packed matrix, one token an item. Elements of a row lie 16 apart there, so the reads are scalar.</summary>
 internal sealed unsafe class EmbeddingJob : Job
 {
+    public CpuMatrix Matrix = null!;
     public byte* Weights;
-    public ElementType Type;
     public int* TokenIds;
     public float* Output;
-    public int HiddenSize;
     public float Scale;
 
     public override void Execute(int item, int worker)
     {
-        switch (Type)
+        switch (Matrix.ElementType)
         {
             case ElementType.Float32: Row<Float32Storage>(item); break;
             case ElementType.BFloat16: Row<BFloat16Storage>(item); break;
@@ -28,8 +27,13 @@ internal sealed unsafe class EmbeddingJob : Job
         where T : struct, IStorage
     {
         int id = TokenIds[row];
-        nint first = (nint)(id / TileShape.StripWidth) * HiddenSize * TileShape.StripWidth + id % TileShape.StripWidth;
-        float* output = Output + (nint)row * HiddenSize;
-        for (nint i = 0; i < HiddenSize; i++) output[i] = T.Get(Weights, first + i * TileShape.StripWidth) * Scale;
+        nint strip = id / TileShape.StripWidth * Matrix.StripSize, lane = id % TileShape.StripWidth, hiddenSize = Matrix.InputSize;
+        float* output = Output + row * hiddenSize;
+        if (Matrix.IsPaired)
+        {
+            for (nint i = 0; i < hiddenSize; i++) output[i] = T.Get(Weights, strip + ((i / 2 * TileShape.StripWidth) + lane) * 2 + i % 2) * Scale;
+            return;
+        }
+        for (nint i = 0; i < hiddenSize; i++) output[i] = T.Get(Weights, strip + lane + i * TileShape.StripWidth) * Scale;
     }
 }

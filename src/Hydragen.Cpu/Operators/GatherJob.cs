@@ -3,13 +3,16 @@ using Hydragen.Core;
 
 namespace Hydragen.Cpu;
 
-/// <summary>Widens chosen rows of a buffer to dense FP32 rows, the form in which the matrix product reads its input.</summary>
+/// <summary>Gathers rows of a buffer, as they are or widened to FP32: the form in which the matrix product reads its input.</summary>
 internal sealed unsafe class GatherJob : Job
 {
     public ElementConverter Converter = null!;
     public ElementType Type;
     public byte* Source;
-    public float* Destination;
+    public byte* Destination;
+
+    /// <summary>FP32, or the same as <see cref="Type"/>.</summary>
+    public ElementType DestinationType;
 
     /// <summary>Row to read for each row to write; null means the same.</summary>
     public int* Rows;
@@ -25,7 +28,9 @@ internal sealed unsafe class GatherJob : Job
         for (int row = item * RowsPerItem; row < end; row++)
         {
             int sourceRow = Rows == null ? row : Rows[row];
-            Converter.ToSingle(Source + (nint)sourceRow * RowLength * elementSize, Type, Destination + (nint)row * RowLength, RowLength);
+            byte* source = Source + (nint)sourceRow * RowLength * elementSize;
+            if (Type == DestinationType) Unsafe.CopyBlockUnaligned(Destination + (nint)row * RowLength * elementSize, source, (uint)(RowLength * elementSize));
+            else Converter.ToSingle(source, Type, (float*)Destination + (nint)row * RowLength, RowLength);
         }
     }
 }

@@ -21,7 +21,9 @@ internal abstract unsafe class LinearJob : Job
     /// <summary>FP32 elements of scratch that each worker needs.</summary>
     public const int ScratchPerWorker = RowsPerBlock * StripsPerItem * TileShape.StripWidth;
 
-    public float* Input;
+    /// <summary>Rows of <see cref="InputType"/>, dense.</summary>
+    public byte* Input;
+    public ElementType InputType;
     public int NumRows;
     public int NumBlocks;
     public CpuMatrix Matrix = null!;
@@ -33,38 +35,58 @@ internal abstract unsafe class LinearJob : Job
     public ElementType OutputType;
     public float* Scratch;
 
+    /// <summary>The form in which rows of a type must come to be multiplied with a matrix: that type itself, or FP32.</summary>
+    public virtual ElementType InputTypeFor(ElementType type, CpuMatrix matrix) => ElementType.Float32;
+
     /// <summary>Items for a number of rows.</summary>
     public int CountItems() => NumBlocks * ((Matrix.NumStrips + StripsPerItem - 1) / StripsPerItem);
 }
 
 /// <inheritdoc/>
-internal sealed unsafe class LinearJob<S, V> : LinearJob
+internal unsafe class LinearJob<S, V> : LinearJob
     where S : struct, ISimd<V>
     where V : struct
 {
-    public override void Execute(int item, int worker)
-    {
-        switch (Matrix.ElementType)
-        {
-            case ElementType.Float32: Block<Float32Storage>(item, worker); break;
-            case ElementType.BFloat16: Block<BFloat16Storage>(item, worker); break;
-            default: Block<Float16Storage>(item, worker); break;
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Block<T>(int item, int worker)
-        where T : struct, IStorage
+    public sealed override void Execute(int item, int worker)
     {
         int firstStrip = item / NumBlocks * StripsPerItem;
         int firstRow = item % NumBlocks * RowsPerBlock;
         int numStrips = Math.Min(StripsPerItem, Matrix.NumStrips - firstStrip);
         int numRows = Math.Min(RowsPerBlock, NumRows - firstRow);
-        nint depth = Matrix.InputSize, stripStride = depth * TileShape.StripWidth;
-        nint sumStride = numStrips * TileShape.StripWidth;
         float* sums = Scratch + (nint)worker * ScratchPerWorker;
+        Multiply(firstRow, numRows, firstStrip, numStrips, sums);
+        int sumStride = numStrips * TileShape.StripWidth, firstColumn = firstStrip * TileShape.StripWidth;
+        int numColumns = Math.Min(sumStride, Matrix.OutputSize - firstColumn);
+        for (int row = 0; row < numRows; row++)
+        {
+            nint destination = (nint)(firstRow + row) * Matrix.OutputSize + firstColumn;
+            switch (OutputType)
+            {
+                case ElementType.Float32: Finish<Float32Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
+                case ElementType.BFloat16: Finish<BFloat16Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
+                default: Finish<Float16Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
+            }
+        }
+    }
+
+    /// <summary>Multiplies a block of rows with some strips: FP32 sums of <c>[numRows, 16 · numStrips]</c>.</summary>
+    protected virtual void Multiply(int firstRow, int numRows, int firstStrip, int numStrips, float* sums)
+    {
+        switch (Matrix.ElementType)
+        {
+            case ElementType.Float32: Multiply<Float32Storage>(firstRow, numRows, firstStrip, numStrips, sums); break;
+            case ElementType.BFloat16: Multiply<BFloat16Storage>(firstRow, numRows, firstStrip, numStrips, sums); break;
+            default: Multiply<Float16Storage>(firstRow, numRows, firstStrip, numStrips, sums); break;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Multiply<T>(int firstRow, int numRows, int firstStrip, int numStrips, float* sums)
+        where T : struct, IStorage
+    {
+        nint depth = Matrix.InputSize, stripStride = Matrix.StripSize, sumStride = numStrips * TileShape.StripWidth;
         byte* strips = Weights + firstStrip * stripStride * T.Size;
-        float* input = Input + firstRow * depth;
+        float* input = (float*)Input + firstRow * depth;
         int depthPerPass = StripBytesPerPass / (TileShape.StripWidth * T.Size);
         for (nint k = 0; k < depth; k += depthPerPass)
         {
@@ -76,18 +98,6 @@ internal sealed unsafe class LinearJob<S, V> : LinearJob
                 Tile<S, V, T>.Multiply(Math.Min(TileShape.MaxRows, numRows - row), numStrips, input + row * depth + k, depth,
                     strips + k * TileShape.StripWidth * T.Size, TileShape.StripWidth, stripStride,
                     sums + row * sumStride, sumStride, pass, k > 0 ? TileMode.Add : TileMode.Replace, row == 0 ? ahead : 0);
-            }
-        }
-        int firstColumn = firstStrip * TileShape.StripWidth;
-        int numColumns = (int)Math.Min(sumStride, Matrix.OutputSize - firstColumn);
-        for (int row = 0; row < numRows; row++)
-        {
-            nint destination = (nint)(firstRow + row) * Matrix.OutputSize + firstColumn;
-            switch (OutputType)
-            {
-                case ElementType.Float32: Finish<Float32Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
-                case ElementType.BFloat16: Finish<BFloat16Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
-                default: Finish<Float16Storage>(sums + row * sumStride, firstColumn, numColumns, destination); break;
             }
         }
     }

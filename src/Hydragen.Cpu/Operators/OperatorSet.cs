@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+
 namespace Hydragen.Cpu;
 
 /// <summary>Every operator, compiled for one vector width.</summary>
@@ -11,6 +13,9 @@ internal abstract class OperatorSet
 
     public abstract LinearJob Linear { get; }
 
+    /// <summary>Whether matrices of BF16 are to be packed in pairs.</summary>
+    public virtual bool PairsBFloat16 => false;
+
     public abstract NormJob Norm { get; }
 
     public abstract RotaryAppendJob RotaryAppend { get; }
@@ -23,7 +28,7 @@ internal abstract class OperatorSet
 }
 
 /// <inheritdoc/>
-internal sealed class OperatorSet<S, V> : OperatorSet
+internal class OperatorSet<S, V> : OperatorSet
     where S : struct, ISimd<V>
     where V : struct
 {
@@ -44,4 +49,12 @@ internal sealed class OperatorSet<S, V> : OperatorSet
     public override MergeJob Merge { get; } = new MergeJob<S, V>();
 
     public override ActivationJob Activation { get; } = new ActivationJob<S, V>();
+}
+
+/// <summary>AVX-512 with generated matrix products over BF16 pairs.</summary>
+internal sealed class PairOperatorSet(PairTile tile) : OperatorSet<Simd512, Vector512<float>>
+{
+    public override LinearJob Linear { get; } = new PairLinearJob(tile);
+
+    public override bool PairsBFloat16 => true;
 }

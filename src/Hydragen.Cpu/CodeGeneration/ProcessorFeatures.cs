@@ -1,0 +1,18 @@
+using System.Runtime.Intrinsics.X86;
+
+namespace Hydragen.Cpu;
+
+/// <summary>Features of the processor that .NET has no intrinsics for.</summary>
+internal static class ProcessorFeatures
+{
+    private const int ExtendedFeatures = 7;
+    private const int Avx512Bf16Bit = 1 << 5;
+
+    /// <summary>AVX-512 as the kernels need it, and the system saves its registers.</summary>
+    public static bool HasAvx512 => Avx512F.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported && Avx512F.VL.IsSupported;
+
+    /// <summary>Dot products of BF16 pairs: CPUID leaf 7, subleaf 1, EAX bit 5.</summary>
+    public static bool HasAvx512Bf16 => HasAvx512
+        && X86Base.CpuId(0, 0).Eax >= ExtendedFeatures && X86Base.CpuId(ExtendedFeatures, 0).Eax >= 1
+        && (X86Base.CpuId(ExtendedFeatures, 1).Eax & Avx512Bf16Bit) != 0;
+}
