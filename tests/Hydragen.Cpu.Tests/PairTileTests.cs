@@ -159,6 +159,29 @@ public sealed unsafe class PairTileTests
     }
 
     [Fact]
+    public void Collections_on_another_thread_change_nothing()
+    {
+        PairTile tile = Tile();
+        using var problem = new Problem(ElementType.BFloat16, 6, 4, 20_000, flushToEnd: false);
+        float[] expected = problem.Run(tile, adds: false);
+        bool isDone = false;
+        var collector = new Thread(() =>
+        {
+            while (!Volatile.Read(ref isDone)) GC.Collect(0);
+        });
+        collector.Start();
+        try
+        {
+            for (int i = 0; i < 100; i++) Assert.Equal(expected, problem.Run(tile, adds: false));
+        }
+        finally
+        {
+            Volatile.Write(ref isDone, true);
+            collector.Join();
+        }
+    }
+
+    [Fact]
     public void Code_is_executable_but_not_writable_and_goes_when_freed()
     {
         if (!ExecutableMemory.IsSupported) Assert.Skip("Generated code runs on Linux on x64 only.");
