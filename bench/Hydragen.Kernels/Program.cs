@@ -8,8 +8,12 @@ using Hydragen.Cpu;
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 int numThreads = args.Length > 0 ? int.Parse(args[0]) : Environment.ProcessorCount;
 ElementType[] types = [ElementType.Float32, ElementType.BFloat16];
-(string Name, CpuBackend Backend)[] rungs = [.. ((string[])["vector128", "avx2", "avx512", "avx512bf16"]).Select(name => (name, Backend: Create(name))).Where(rung => rung.Backend is not null).Select(rung => (rung.name, rung.Backend!))];
-(string Name, CpuBackend Backend, ElementType Type)[] columns = [.. rungs.SelectMany(rung => types.Select(type => (rung.Name, rung.Backend, type)))];
+var columns = new List<(string Name, CpuBackend Backend, ElementType Type)>();
+foreach (string name in (string[])["vector128", "avx2", "avx512", "avx512bf16"])
+{
+    if (Create(name) is not { } backend) continue;
+    foreach (ElementType type in types) columns.Add((name, backend, type));
+}
 
 Console.WriteLine($"{numThreads} {(numThreads == 1 ? "thread" : "threads")}; GFLOP/s, median of interleaved rounds; f32 and bf16 are the types of inputs, queries, keys and values, weights are bf16");
 Console.WriteLine();
