@@ -12,7 +12,9 @@ namespace Hydragen.Cpu;
 /// any operator does not depend on the other rows of the batch; in attention that holds for equal segments of the row (their key
 /// ranges and the slot in which each starts), so reading a prefix shared (<see cref="SharingMode.Hydragen"/>) or by every sequence
 /// for itself (<see cref="SharingMode.Paged"/>) gives the same bits, and so does prefilling in one piece or in several. A row without
-/// visible keys yields zeros and a log-sum-exp of −∞. A NaN stays in the rows that see it.
+/// visible keys yields zeros and a log-sum-exp of −∞. A NaN stays in the rows that see it. Matrix products of BF16 inputs and BF16
+/// weights on <c>avx512bf16</c> count subnormal numbers as zero. A matrix is read only by backends of the instruction set that packed
+/// it, or of another with the same layout.
 /// </remarks>
 public sealed unsafe class CpuBackend : IComputeBackend
 {

@@ -90,6 +90,20 @@ public sealed unsafe class PairTileTests
     }
 
     [Fact]
+    public void Dot_products_count_subnormal_inputs_as_zero()
+    {
+        PairTile tile = Tile();
+        using var problem = new Problem(ElementType.BFloat16, 2, 1, 9, flushToEnd: true);
+        for (int k = 0; k < 9; k++) problem.SetA(1, k, BFloat16Bits.ToSingle(0x7F));
+        float[] sums = problem.Run(tile, adds: false);
+        for (int i = 0; i < problem.Width; i++)
+        {
+            Assert.NotEqual(0, sums[i]);
+            Assert.Equal(0, sums[problem.Width + i]);
+        }
+    }
+
+    [Fact]
     public void A_wrong_tile_of_any_kind_is_found_by_the_self_test()
     {
         Tile();
@@ -156,6 +170,35 @@ public sealed unsafe class PairTileTests
         var others = new float[20];
         expected.Download(others);
         Assert.Equal(others, values);
+    }
+
+    [Fact]
+    public void Collections_on_another_thread_change_nothing()
+    {
+        PairTile tile = Tile();
+        using var problem = new Problem(ElementType.BFloat16, 6, 4, 20_000, flushToEnd: false);
+        float[] expected = problem.Run(tile, adds: false);
+        bool isDone = false;
+        var collector = new Thread(() =>
+        {
+            // With pauses: back-to-back collections would hardly let the other thread return from its calls.
+            while (!Volatile.Read(ref isDone))
+            {
+                GC.Collect(0);
+                Thread.Sleep(1);
+            }
+        });
+        collector.Start();
+        try
+        {
+            int before = GC.CollectionCount(0);
+            while (GC.CollectionCount(0) < before + 30) Assert.Equal(expected, problem.Run(tile, adds: false));
+        }
+        finally
+        {
+            Volatile.Write(ref isDone, true);
+            collector.Join();
+        }
     }
 
     [Fact]
