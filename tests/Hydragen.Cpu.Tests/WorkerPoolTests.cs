@@ -2,6 +2,8 @@ namespace Hydragen.Cpu.Tests;
 
 public sealed class WorkerPoolTests
 {
+    private const int NumRuns = 200_000;
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
@@ -20,6 +22,17 @@ public sealed class WorkerPoolTests
             if (run % 400 == 0) Thread.Sleep(2);
         }
         Assert.InRange(job.LargestWorker, 0, numThreads - 1);
+    }
+
+    [Fact]
+    public void Workers_that_join_and_leave_at_the_same_moment_are_counted_right()
+    {
+        // A lost count makes Run wait for ever, or return while a worker still works.
+        using var pool = new WorkerPool(16);
+        var job = new CountingJob { Spins = 5 };
+        for (int run = 0; run < NumRuns; run++) pool.Run(job, 24);
+        Assert.Equal(24 * NumRuns, job.Counts.Sum());
+        Assert.Equal(0, pool.NumActive);
     }
 
     [Fact]
@@ -51,11 +64,13 @@ public sealed class WorkerPoolTests
     {
         public readonly int[] Counts = new int[64];
         public int LargestWorker;
+        public int Spins;
 
         public override void Execute(int item, int worker)
         {
             Interlocked.Increment(ref Counts[item]);
             if (worker > LargestWorker) LargestWorker = worker;
+            Thread.SpinWait(Spins);
         }
     }
 

@@ -44,6 +44,9 @@ internal sealed class WorkerPool : IDisposable
     /// <summary>Background threads that have not ended.</summary>
     public int NumLiveThreads => _threads.Count(thread => thread.IsAlive);
 
+    /// <summary>Background threads that work on a job now.</summary>
+    public int NumActive => Volatile.Read(ref _numActive);
+
     /// <summary>Does all items and returns when they are done. The first exception of an item is thrown here; the items left are dropped.</summary>
     public void Run(Job job, int numItems)
     {
@@ -111,7 +114,8 @@ internal sealed class WorkerPool : IDisposable
                 if (!_isOpen) continue;
                 job = _job!;
                 numItems = _numItems;
-                _numActive++;
+                // Others leave without the lock.
+                Interlocked.Increment(ref _numActive);
             }
             ExecuteItems(job, numItems, worker);
             Interlocked.Decrement(ref _numActive);
