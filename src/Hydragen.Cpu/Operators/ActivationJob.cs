@@ -4,12 +4,9 @@ using Hydragen.Core;
 namespace Hydragen.Cpu;
 
 /// <summary>output = activation(gate) · up, by rows.</summary>
-internal abstract unsafe class ActivationJob : Job
+internal abstract unsafe class ActivationJob : RowJob
 {
     public byte* GateUp;
-    public ElementType InputType;
-    public int NumRows;
-    public int RowsPerItem;
     public int IntermediateSize;
     public ActivationKind Activation;
     public byte* Output;
@@ -26,18 +23,9 @@ internal sealed unsafe class ActivationJob<S, V> : ActivationJob
         static abstract V Apply(V x);
     }
 
-    public override void Execute(int item, int worker)
+    protected override void Rows<T>(int first, int end)
     {
-        int end = Math.Min(NumRows, (item + 1) * RowsPerItem);
-        for (int row = item * RowsPerItem; row < end; row++)
-        {
-            switch (InputType)
-            {
-                case ElementType.Float32: Row<Float32Storage>(row); break;
-                case ElementType.BFloat16: Row<BFloat16Storage>(row); break;
-                default: Row<Float16Storage>(row); break;
-            }
-        }
+        for (int row = first; row < end; row++) Row<T>(row);
     }
 
     private void Row<T>(int row)

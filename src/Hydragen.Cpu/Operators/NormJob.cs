@@ -4,12 +4,9 @@ using Hydragen.Core;
 namespace Hydragen.Cpu;
 
 /// <summary>RMS norm of rows, optionally after adding a scaled delta to the FP32 residual that is normalised.</summary>
-internal abstract unsafe class NormJob : Job
+internal abstract unsafe class NormJob : RowJob
 {
     public byte* Input;
-    public ElementType InputType;
-    public int NumRows;
-    public int RowsPerItem;
     public int HiddenSize;
     public float* Weight;
     public float Epsilon;
@@ -26,18 +23,9 @@ internal sealed unsafe class NormJob<S, V> : NormJob
     where S : struct, ISimd<V>
     where V : struct
 {
-    public override void Execute(int item, int worker)
+    protected override void Rows<T>(int first, int end)
     {
-        int end = Math.Min(NumRows, (item + 1) * RowsPerItem);
-        for (int row = item * RowsPerItem; row < end; row++)
-        {
-            switch (InputType)
-            {
-                case ElementType.Float32: Row<Float32Storage>(row); break;
-                case ElementType.BFloat16: Row<BFloat16Storage>(row); break;
-                default: Row<Float16Storage>(row); break;
-            }
-        }
+        for (int row = first; row < end; row++) Row<T>(row);
     }
 
     private void Row<T>(int row)

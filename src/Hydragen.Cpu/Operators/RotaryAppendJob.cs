@@ -4,10 +4,9 @@ using Hydragen.Core;
 namespace Hydragen.Cpu;
 
 /// <summary>Norms and rotates query and key heads by rows, writes queries out and keys and values into the cache.</summary>
-internal abstract unsafe class RotaryAppendJob : Job
+internal abstract unsafe class RotaryAppendJob : RowJob
 {
     public byte* QueryKeyValue;
-    public ElementType InputType;
     public AttentionShape Shape = null!;
     public RotaryTable? Rotary;
 
@@ -19,8 +18,6 @@ internal abstract unsafe class RotaryAppendJob : Job
     public float Epsilon;
     public int* Positions;
     public int* Slots;
-    public int NumRows;
-    public int RowsPerItem;
     public ElementConverter Converter = null!;
     public CpuKvCache Cache = null!;
     public int Layer;
@@ -33,18 +30,9 @@ internal sealed unsafe class RotaryAppendJob<S, V> : RotaryAppendJob
     where S : struct, ISimd<V>
     where V : struct
 {
-    public override void Execute(int item, int worker)
+    protected override void Rows<T>(int first, int end)
     {
-        int end = Math.Min(NumRows, (item + 1) * RowsPerItem);
-        for (int row = item * RowsPerItem; row < end; row++)
-        {
-            switch (InputType)
-            {
-                case ElementType.Float32: Row<Float32Storage>(row); break;
-                case ElementType.BFloat16: Row<BFloat16Storage>(row); break;
-                default: Row<Float16Storage>(row); break;
-            }
-        }
+        for (int row = first; row < end; row++) Row<T>(row);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
