@@ -69,6 +69,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
     /// <inheritdoc/>
     public IReadOnlyList<KernelChoice> Kernels { get; }
 
+    /// <summary>Whether BF16 queries over a BF16 cache are computed by products of BF16, with weights rounded to BF16.</summary>
+    internal bool PairsBFloat16 => _operators.PairsBFloat16;
+
     /// <inheritdoc/>
     public DeviceBuffer Allocate(ElementType elementType, long length)
     {
@@ -85,7 +88,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         ArgumentOutOfRangeException.ThrowIfNegative(numPages);
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.NumLayers, 1, nameof(shape));
         _ = new AttentionShape(Math.Max(1, shape.NumKvHeads), shape.NumKvHeads, shape.HeadDim);
-        return new CpuKvCache(_allocator, _operators.Converter, shape, numPages);
+        return new CpuKvCache(_allocator, _operators.Converter, shape, _operators.PairsBFloat16, numPages);
     }
 
     /// <inheritdoc/>
@@ -228,14 +231,14 @@ public sealed unsafe class CpuBackend : IComputeBackend
             Check.NotSame(logSumExp, output, nameof(logSumExp));
         }
         CpuKvCache pages = Check.Cache(cache, layer, shape);
-        _work.Compile(plan, shape);
+        AttentionJob job = _operators.AttentionFor(source.ElementType, pages);
+        _work.Compile(plan, shape, job.MaxVectors);
         if (_work.MaxPage >= pages.Pages.Length)
             throw new ArgumentException($"The plan uses page {_work.MaxPage}, but the cache has {pages.NumPages} pages.", nameof(plan));
 
         var parts = new PartialResults(
             _partSums.Floats((long)_work.NumSlots * shape.HeadDim), _partWeights.Floats(_work.NumSlots), _partMax.Floats(_work.NumSlots));
         float* logSumExps = logs is null ? null : (float*)logs.Pointer;
-        AttentionJob job = _operators.Attention;
         job.Work = _work;
         job.Shape = shape;
         job.Options = options;
@@ -248,7 +251,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.OutputType = result.ElementType;
         job.LogSumExp = logSumExps;
         job.Parts = parts;
-        job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * AttentionJob.ScratchPerWorker(shape.HeadDim));
+        job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * job.ScratchPerWorker(shape.HeadDim));
         MergeJob merge = _operators.Merge;
         merge.Work = _work;
         merge.NumHeads = shape.NumHeads;

@@ -106,7 +106,10 @@ internal static unsafe class CacheReader
     {
         byte* head = (byte*)cache.Pages[slot / KvCache.PageSize] + cache.HeadOffset(layer, kvHead);
         int token = slot % KvCache.PageSize;
-        nint index = isValue ? (nint)token * cache.PaddedHeadDim + element : (nint)(token / 16) * cache.Shape.HeadDim * 16 + element * 16 + token % 16;
+        // A page is two matrices in strips of 16: keys × elements, and elements × tokens.
+        (int outer, int inner, int depth) = isValue ? (element, token, KvCache.PageSize) : (token, element, cache.Shape.HeadDim);
+        nint index = outer / 16 * depth * 16;
+        index += cache.IsPaired ? inner / 2 * 32 + outer % 16 * 2 + inner % 2 : inner * 16 + outer % 16;
         if (isValue) head += cache.ValueOffset;
         return cache.Shape.ElementType switch
         {

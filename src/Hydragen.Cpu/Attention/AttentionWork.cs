@@ -15,15 +15,11 @@ internal sealed class AttentionWork(long workspaceFloats)
     /// <summary>Keys of a split.</summary>
     public const int KeysPerSplit = PagesPerSplit * KvCache.PageSize;
 
-    /// <summary>Query vectors of an item at most.</summary>
-    public const int MaxVectors = 96;
-
     /// <summary>FP32 elements that the partial results of a wave may take: 64 MiB.</summary>
     public const long DefaultWorkspaceFloats = 16 << 20;
 
-
     private long _planId;
-    private int _numHeads, _numKvHeads, _headDim;
+    private int _numHeads, _numKvHeads, _headDim, _maxVectors;
     private AttentionItem[] _items = [];
     private long[] _costs = [];
     private AttentionWave[] _waves = [];
@@ -67,16 +63,19 @@ internal sealed class AttentionWork(long workspaceFloats)
         segment.Mask == AttentionMask.Full || SplitPosition(segment, split) <= rowPosition;
 
     /// <summary>Compiles a plan unless that is what it holds already.</summary>
-    public void Compile(AttentionPlan plan, AttentionShape shape)
+    /// <param name="plan">The plan.</param>
+    /// <param name="shape">Heads.</param>
+    /// <param name="maxVectors">Query vectors of an item at most.</param>
+    public void Compile(AttentionPlan plan, AttentionShape shape, int maxVectors)
     {
         if (plan.Id == _planId && ReferenceEquals(plan, Plan) && shape.NumHeads == _numHeads && shape.NumKvHeads == _numKvHeads
-            && shape.HeadDim == _headDim)
+            && shape.HeadDim == _headDim && maxVectors == _maxVectors)
         {
             return;
         }
         _planId = 0;
         Plan = plan;
-        (_numHeads, _numKvHeads, _headDim) = (shape.NumHeads, shape.NumKvHeads, shape.HeadDim);
+        (_numHeads, _numKvHeads, _headDim, _maxVectors) = (shape.NumHeads, shape.NumKvHeads, shape.HeadDim, maxVectors);
         _numItems = _numWaves = _numMergeRows = NumSlots = 0;
         MaxPage = -1;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
@@ -159,7 +158,7 @@ internal sealed class AttentionWork(long workspaceFloats)
     {
         int group = _numHeads / _numKvHeads;
         int numVectors = (endRow - firstRow) * group;
-        int numBlocks = (numVectors + MaxVectors - 1) / MaxVectors;
+        int numBlocks = (numVectors + _maxVectors - 1) / _maxVectors;
         int block = (numVectors + numBlocks - 1) / numBlocks;
         block = (block + TileShape.MaxRows - 1) / TileShape.MaxRows * TileShape.MaxRows;
         int numSplits = CountSplits(segment);

@@ -4,9 +4,10 @@ using Hydragen.Core;
 namespace Hydragen.Cpu;
 
 /// <summary>
-/// Pages <c>[layer][kvHead]</c> of keys and values. Keys lie as 4 strips of 16 tokens, <c>[4][headDim][16]</c>, so that scores
-/// vectorise over keys; values as <c>[64][paddedHeadDim]</c>, so that their sum vectorises over elements. Pages live in chunks
-/// that never move.
+/// Pages <c>[layer][kvHead]</c> of keys and values, each a matrix in strips like <see cref="CpuMatrix"/>: keys as 4 strips of 16 tokens,
+/// <c>[4][headDim][16]</c>, so that scores vectorise over keys; values as strips of 16 elements, <c>[paddedHeadDim / 16][64][16]</c>, so
+/// that their sum vectorises over elements. For instruction sets with dot products of pairs, BF16 neighbours along the sum lie
+/// together: <c>[4][headDim / 2][16][2]</c> and <c>[paddedHeadDim / 16][32][16][2]</c>. Pages live in chunks that never move.
 /// </summary>
 internal sealed unsafe class CpuKvCache : KvCache
 {
@@ -20,19 +21,23 @@ internal sealed unsafe class CpuKvCache : KvCache
     private int _numPages;
     private bool _isDisposed;
 
-    public CpuKvCache(NativeAllocator allocator, ElementConverter converter, KvCacheShape shape, int numPages)
+    public CpuKvCache(NativeAllocator allocator, ElementConverter converter, KvCacheShape shape, bool pairsBFloat16, int numPages)
         : base(shape)
     {
         _allocator = allocator;
         _converter = converter;
         _elementSize = shape.ElementType.SizeInBytes();
+        IsPaired = pairsBFloat16 && shape.ElementType == ElementType.BFloat16;
         PaddedHeadDim = TileShape.PadToStrips(shape.HeadDim);
         HeadBytes = (long)PageSize * (shape.HeadDim + PaddedHeadDim) * _elementSize;
         BytesPerPage = HeadBytes * shape.NumLayers * shape.NumKvHeads;
         Reserve(numPages);
     }
 
-    /// <summary>Elements of a value row: headDim rounded up to 16, the rest zero.</summary>
+    /// <summary>Whether neighbours along the sum lie together.</summary>
+    public bool IsPaired { get; }
+
+    /// <summary>Elements of a value: headDim rounded up to 16, the rest zero.</summary>
     public int PaddedHeadDim { get; }
 
     /// <summary>Bytes of one head's keys and values in a page.</summary>
@@ -99,12 +104,10 @@ internal sealed unsafe class CpuKvCache : KvCache
             return;
         }
         int from = sourceSlot % PageSize, to = destinationSlot % PageSize;
-        long valueRowBytes = (long)PaddedHeadDim * _elementSize;
         for (int head = 0; head < Shape.NumLayers * Shape.NumKvHeads; head++, source += HeadBytes, destination += HeadBytes)
         {
-            CopyKeys(source, from, destination, to, numTokens);
-            long bytes = numTokens * valueRowBytes;
-            Buffer.MemoryCopy(source + ValueOffset + from * valueRowBytes, destination + ValueOffset + to * valueRowBytes, bytes, bytes);
+            if (_elementSize == sizeof(float)) CopyTokens((uint*)source, from, (uint*)destination, to, numTokens);
+            else CopyTokens((ushort*)source, from, (ushort*)destination, to, numTokens);
         }
     }
 
@@ -130,20 +133,23 @@ internal sealed unsafe class CpuKvCache : KvCache
         }
     }
 
-    /// <summary>Stores one head of one token; the slot was checked.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    /// <summary>Stores one head of one token; the slot was checked. Different tokens may be stored at the same time.</summary>
     public void Append(ElementConverter converter, int layer, int kvHead, int slot, float* key, float* value)
     {
         byte* head = (byte*)_pages[slot / PageSize] + HeadOffset(layer, kvHead);
         int token = slot % PageSize;
-        byte* keys = head + ((long)(token / TileShape.StripWidth) * Shape.HeadDim * TileShape.StripWidth + token % TileShape.StripWidth) * _elementSize;
         switch (Shape.ElementType)
         {
-            case ElementType.Float32: AppendKey<Float32Storage>(keys, key); break;
-            case ElementType.BFloat16: AppendKey<BFloat16Storage>(keys, key); break;
-            default: AppendKey<Float16Storage>(keys, key); break;
+            case ElementType.Float32:
+                Scatter((uint*)head, token, (uint*)key, (uint*)value);
+                break;
+            default:
+                ushort* rounded = stackalloc ushort[2 * AttentionShape.MaxHeadDim];
+                converter.FromSingle(key, (byte*)rounded, Shape.ElementType, Shape.HeadDim);
+                converter.FromSingle(value, (byte*)(rounded + Shape.HeadDim), Shape.ElementType, Shape.HeadDim);
+                Scatter((ushort*)head, token, rounded, rounded + Shape.HeadDim);
+                break;
         }
-        converter.FromSingle(value, head + ValueOffset + (long)token * PaddedHeadDim * _elementSize, Shape.ElementType, Shape.HeadDim);
     }
 
     /// <summary>Checks slot ids against the pages.</summary>
@@ -167,34 +173,58 @@ internal sealed unsafe class CpuKvCache : KvCache
         _numPages = 0;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void AppendKey<T>(byte* keys, float* key)
-        where T : struct, IStorage
+    /// <summary>Index of a key's element in a head's page; elements 2i and 2i + 1 of a pair stand side by side, or 16 apart.</summary>
+    private nint KeyIndex(int token, int element)
     {
-        for (nint i = 0; i < Shape.HeadDim; i++) T.Set(keys, i * TileShape.StripWidth, key[i]);
+        nint strip = (nint)(token / TileShape.StripWidth) * Shape.HeadDim * TileShape.StripWidth;
+        int lane = token % TileShape.StripWidth;
+        return IsPaired ? strip + (element / 2 * TileShape.StripWidth + lane) * 2 + element % 2 : strip + element * TileShape.StripWidth + lane;
     }
 
-    // Tokens of one strip lie side by side in each row of it; moving in the right order makes overlap within a page safe.
-    private void CopyKeys(byte* source, int from, byte* destination, int to, int numTokens)
+    /// <summary>Index of a value's element, counted from the start of the head's values.</summary>
+    private nint ValueIndex(int token, int element)
     {
-        bool backwards = source == destination && from < to;
-        for (int i = 0; i < numTokens; i++)
+        int strip = element / TileShape.StripWidth * PageSize * TileShape.StripWidth, lane = element % TileShape.StripWidth;
+        return IsPaired ? strip + (token / 2 * TileShape.StripWidth + lane) * 2 + token % 2 : strip + token * TileShape.StripWidth + lane;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Scatter<E>(E* head, int token, E* key, E* value)
+        where E : unmanaged
+    {
+        // Elements two apart lie equally far apart in both layouts.
+        nint keyStride = 2 * TileShape.StripWidth, pairStride = KeyIndex(token, 1) - KeyIndex(token, 0);
+        E* keys = head + KeyIndex(token, 0);
+        for (nint i = 0; i < Shape.HeadDim; i += 2, keys += keyStride)
         {
-            int token = backwards ? numTokens - 1 - i : i;
-            byte* sourceKey = KeyAddress(source, from + token), destinationKey = KeyAddress(destination, to + token);
-            if (_elementSize == sizeof(float)) CopyKey((uint*)sourceKey, (uint*)destinationKey);
-            else CopyKey((ushort*)sourceKey, (ushort*)destinationKey);
+            keys[0] = key[i];
+            keys[pairStride] = key[i + 1];
+        }
+        nint laneStride = IsPaired ? 2 : 1;
+        E* values = head + PageSize * Shape.HeadDim + ValueIndex(token, 0);
+        for (nint i = 0; i < Shape.HeadDim; i += TileShape.StripWidth, values += PageSize * TileShape.StripWidth)
+        {
+            nint count = Math.Min(TileShape.StripWidth, Shape.HeadDim - i);
+            for (nint lane = 0; lane < count; lane++) values[lane * laneStride] = value[i + lane];
         }
     }
 
-    private byte* KeyAddress(byte* head, int token) =>
-        head + ((long)(token / TileShape.StripWidth) * Shape.HeadDim * TileShape.StripWidth + token % TileShape.StripWidth) * _elementSize;
-
+    // Moving tokens in the right order makes overlap within a page safe.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void CopyKey<E>(E* source, E* destination)
+    private void CopyTokens<E>(E* source, int from, E* destination, int to, int numTokens)
         where E : unmanaged
     {
-        for (nint i = 0; i < Shape.HeadDim; i++) destination[i * TileShape.StripWidth] = source[i * TileShape.StripWidth];
+        bool backwards = source == destination && from < to;
+        E* sourceValues = source + PageSize * Shape.HeadDim, destinationValues = destination + PageSize * Shape.HeadDim;
+        for (int i = 0; i < numTokens; i++)
+        {
+            int token = backwards ? numTokens - 1 - i : i;
+            for (int element = 0; element < Shape.HeadDim; element++)
+            {
+                destination[KeyIndex(to + token, element)] = source[KeyIndex(from + token, element)];
+                destinationValues[ValueIndex(to + token, element)] = sourceValues[ValueIndex(from + token, element)];
+            }
+        }
     }
 
     private void CheckRange(int slot, int numTokens, string name)

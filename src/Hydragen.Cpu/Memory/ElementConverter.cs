@@ -9,6 +9,9 @@ internal abstract unsafe class ElementConverter
     /// <summary>Widens <paramref name="count"/> stored elements.</summary>
     public abstract void ToSingle(byte* source, ElementType type, float* destination, nint count);
 
+    /// <summary>Takes rows of 16 BF16 pairs apart into two FP32 rows of 16 each; <paramref name="count"/> is a multiple of 32.</summary>
+    public abstract void PairsToSingle(ushort* source, float* destination, nint count);
+
     /// <summary>Rounds <paramref name="count"/> elements to nearest, ties to even.</summary>
     public abstract void FromSingle(float* source, byte* destination, ElementType type, nint count);
 }
@@ -25,6 +28,20 @@ internal sealed unsafe class ElementConverter<S, V> : ElementConverter
             case ElementType.Float32: Copy<Float32Storage, Float32Storage>(source, (byte*)destination, count); break;
             case ElementType.BFloat16: Copy<BFloat16Storage, Float32Storage>(source, (byte*)destination, count); break;
             default: Copy<Float16Storage, Float32Storage>(source, (byte*)destination, count); break;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void PairsToSingle(ushort* source, float* destination, nint count)
+    {
+        for (nint i = 0; i < count; i += 2 * TileShape.StripWidth)
+        {
+            for (nint lane = 0; lane < TileShape.StripWidth; lane += S.Lanes)
+            {
+                V pairs = S.Load((float*)(source + i) + lane);
+                S.Store(destination + i + lane, S.ShiftLeft(pairs, 16));
+                S.Store(destination + i + TileShape.StripWidth + lane, S.And(pairs, S.Bits(0xFFFF0000)));
+            }
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using Hydragen.Core;
 
 namespace Hydragen.Cpu;
 
@@ -20,7 +21,8 @@ internal abstract class OperatorSet
 
     public abstract RotaryAppendJob RotaryAppend { get; }
 
-    public abstract AttentionJob Attention { get; }
+    /// <summary>The attention for queries of a type and a cache.</summary>
+    public abstract AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache);
 
     public abstract MergeJob Merge { get; }
 
@@ -32,6 +34,8 @@ internal class OperatorSet<S, V> : OperatorSet
     where S : struct, ISimd<V>
     where V : struct
 {
+    private readonly AttentionJob _attention = new VectorAttentionJob<S, V>();
+
     public override ElementConverter Converter { get; } = new ElementConverter<S, V>();
 
     public override GatherJob Gather { get; } = new();
@@ -44,7 +48,7 @@ internal class OperatorSet<S, V> : OperatorSet
 
     public override RotaryAppendJob RotaryAppend { get; } = new RotaryAppendJob<S, V>();
 
-    public override AttentionJob Attention { get; } = new AttentionJob<S, V>();
+    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache) => _attention;
 
     public override MergeJob Merge { get; } = new MergeJob<S, V>();
 
@@ -54,7 +58,12 @@ internal class OperatorSet<S, V> : OperatorSet
 /// <summary>AVX-512 with generated matrix products over BF16 pairs.</summary>
 internal sealed class PairOperatorSet(PairTile tile) : OperatorSet<Simd512, Vector512<float>>
 {
+    private readonly PairAttentionJob _attention = new(new VectorPairProduct(tile));
+
     public override LinearJob Linear { get; } = new PairLinearJob(tile);
 
     public override bool PairsBFloat16 => true;
+
+    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache) =>
+        queryType == ElementType.BFloat16 && cache.IsPaired ? _attention : base.AttentionFor(queryType, cache);
 }

@@ -1,0 +1,140 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Hydragen.Cpu;
+
+/// <summary>
+/// The softmax of attention over BF16 pairs, a row of <see cref="UnitKeys"/> scores at a time. Weights are 2^(logit − reference); the
+/// reference need not be the maximum. It is an integer, so that moving it scales weights and sums exactly, and it moves only when a
+/// weight would leave the range in which nothing can overflow.
+/// </summary>
+/// <remarks>
+/// The generated kernels compute whole rows with the same operations in the same order; a row's
+/// bits do not depend on which of the two it meets.
+/// </remarks>
+internal static unsafe class PairSoftmax
+{
+    /// <summary>Keys that share a reference.</summary>
+    public const int UnitKeys = 128;
+
+    /// <summary>A lane's sum of weights in a unit above which the reference moves.</summary>
+    public const float LargestSum = 1 << 24;
+
+    /// <summary>2^x on [0, 1): the polynomial of degree 4 with the least relative error, 2.6e-6; lowest power first.</summary>
+    public static ReadOnlySpan<float> Exp2Coefficients => [1.0000026226043701f, 0.6930038332939148f, 0.2414427548646927f, 0.052011460065841675f, 0.013534167781472206f];
+
+    /// <summary>Rounding control of vreduceps: subtract the floor, no exception.</summary>
+    public const byte FractionControl = 0x09;
+
+
+    /// <summary>Turns scores of visible keys into weights; those of others become zero.</summary>
+    /// <param name="scores">FP32 <c>[UnitKeys]</c>: multiplied by <paramref name="factor"/> they are logits in base 2.</param>
+    /// <param name="factor">What a score is multiplied with.</param>
+    /// <param name="low">First visible key.</param>
+    /// <param name="high">End of the visible keys.</param>
+    /// <param name="begin">First key of which a weight is written, a multiple of 32.</param>
+    /// <param name="end">End of these.</param>
+    /// <param name="weights">Receives BF16 <c>[UnitKeys]</c>.</param>
+    /// <param name="reference">In base 2; −∞ before the first unit.</param>
+    /// <param name="laneSums">FP32 <c>[16]</c>: the weights are added, before they are rounded.</param>
+    /// <param name="sums">FP32 <c>[sumSize]</c>, scaled when the reference moves.</param>
+    /// <param name="sumSize">A multiple of 16.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Update(
+        float* scores, float factor, int low, int high, int begin, int end, ushort* weights, ref float reference, float* laneSums, float* sums, int sumSize)
+    {
+        if (low >= high)
+        {
+            new Span<ushort>(weights + begin, end - begin).Clear();
+            return;
+        }
+        if (float.IsNegativeInfinity(reference))
+        {
+            int strip = low / TileShape.StripWidth * TileShape.StripWidth;
+            reference = Reference(scores, factor, low, Math.Min(high, strip + TileShape.StripWidth));
+        }
+        Vector512<float> sum = Weigh(scores, factor, low, high, begin, end, weights, reference);
+        if (Vector512.GreaterThanAny(sum, Vector512.Create(LargestSum)))
+        {
+            float raised = Reference(scores, factor, low, high);
+            if (raised > reference)
+            {
+                Scale(laneSums, TileShape.StripWidth, reference - raised);
+                Scale(sums, sumSize, reference - raised);
+                reference = raised;
+                sum = Weigh(scores, factor, low, high, begin, end, weights, reference);
+            }
+        }
+        Vector512.Store(Vector512.Load(laneSums) + sum, laneSums);
+    }
+
+    /// <summary>The largest of some logits, rounded up to an integer.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static float Reference(float* scores, float factor, int low, int high)
+    {
+        var largest = Vector512.Create(float.NegativeInfinity);
+        for (int i = low / TileShape.StripWidth * TileShape.StripWidth; i < high; i += TileShape.StripWidth)
+            largest = Avx512F.Max(largest, Visible(Vector512.Load(scores + i) * factor, i, low, high));
+        Vector256<float> half = Avx.Max(largest.GetLower(), largest.GetUpper());
+        Vector128<float> quarter = Sse.Max(half.GetLower(), half.GetUpper());
+        quarter = Sse.Max(quarter, Sse.MoveHighToLow(quarter, quarter));
+        return MathF.Ceiling(MathF.Max(quarter[0], quarter[1]));
+    }
+
+    /// <summary>2^x: 0 at −∞, ∞ at ∞.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Exp2(Vector512<float> x)
+    {
+        Vector512<float> fraction = Avx512DQ.Reduce(x, FractionControl);
+        Vector512<float> polynomial = Avx512F.FusedMultiplyAdd(Vector512.Create(Exp2Coefficients[4]), fraction, Vector512.Create(Exp2Coefficients[3]));
+        polynomial = Avx512F.FusedMultiplyAdd(polynomial, fraction, Vector512.Create(Exp2Coefficients[2]));
+        polynomial = Avx512F.FusedMultiplyAdd(polynomial, fraction, Vector512.Create(Exp2Coefficients[1]));
+        polynomial = Avx512F.FusedMultiplyAdd(polynomial, fraction, Vector512.Create(Exp2Coefficients[0]));
+        return Avx512F.Scale(polynomial, x);
+    }
+
+    // A strip without visible keys would add zeros only, and is left out of the sum.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static Vector512<float> Weigh(float* scores, float factor, int low, int high, int begin, int end, ushort* weights, float reference)
+    {
+        Vector512<float> sum = default, factors = Vector512.Create(factor), references = Vector512.Create(reference);
+        for (int i = begin; i < end; i += TileShape.StripWidth)
+        {
+            Vector512<float> weight = default;
+            if (i < high && i + TileShape.StripWidth > low)
+            {
+                Vector512<float> exponent = Avx512F.FusedMultiplySubtract(Vector512.Load(scores + i), factors, references);
+                weight = Exp2(Visible(exponent, i, low, high));
+                sum += weight;
+            }
+            Store(weight, weights + i);
+        }
+        return sum;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Visible(Vector512<float> values, int first, int low, int high)
+    {
+        if (first >= low && first + TileShape.StripWidth <= high) return values;
+        Vector512<int> index = Vector512<int>.Indices + Vector512.Create(first);
+        Vector512<int> visible = Vector512.GreaterThanOrEqual(index, Vector512.Create(low)) & Vector512.LessThan(index, Vector512.Create(high));
+        return Vector512.ConditionalSelect(visible.AsSingle(), values, Vector512.Create(float.NegativeInfinity));
+    }
+
+    /// <summary>Rounds to BF16, to nearest, ties to even. The weights are not negative; what a NaN becomes does not matter, since its row's sum is NaN.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(Vector512<float> weight, ushort* destination)
+    {
+        Vector512<uint> bits = weight.AsUInt32();
+        Vector512<uint> rounded = bits + ((bits >> 16) & Vector512.Create(1u)) + Vector512.Create(0x7FFFu);
+        Vector256.Store(Avx512F.ConvertToVector256UInt16(rounded >> 16), destination);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Scale(float* values, int count, float exponent)
+    {
+        Vector512<float> factor = Avx512F.Scale(Vector512.Create(1f), Vector512.Create(exponent));
+        for (int i = 0; i < count; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(values + i) * factor, values + i);
+    }
+}

@@ -1,0 +1,302 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using Hydragen.Core;
+
+namespace Hydragen.Cpu;
+
+/// <summary>
+/// Attention of BF16 queries over a paired BF16 cache: scores and weighted values are products over BF16 pairs, sums and softmax are FP32.
+/// Weights are rounded to BF16 before they meet the values, as the hardware multiplies nothing wider.
+/// </summary>
+/// <remarks>
+/// A vector's result depends on nothing but its own query, keys, values and where its segment starts in a page: products add in order
+/// of keys whatever the block, keys that a vector may not see have weight zero, and values that are not finite never meet such a zero.
+/// </remarks>
+internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJob
+{
+    // As many as a pass over a unit of keys serves: their scores, weights and sums stay in the second-level cache.
+    private const int BlockVectors = 64;
+    private const int BlocksPerItem = 4;
+    private const int UnitPages = PairSoftmax.UnitKeys / KvCache.PageSize;
+    private const int GroupKeys = 32;
+    private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
+
+    // With so few vectors keys are passed in less time than memory takes to deliver the next.
+    private const int MaxReadBoundVectors = 16;
+
+    public override int MaxVectors => BlockVectors * BlocksPerItem;
+
+    public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
+
+    public override void Execute(int item, int worker)
+    {
+        ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
+        byte* scratch = (byte*)(Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim));
+        product.Begin();
+        for (int first = 0; first < work.NumVectors; first += BlockVectors)
+            Run(work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) }, scratch);
+        product.End();
+    }
+
+    protected override void Divide(float* sums, float divisor)
+    {
+        for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
+    }
+
+    private void Run(in AttentionItem item, byte* scratch)
+    {
+        AttentionPlan plan = Work.Plan;
+        AttentionSegment segment = plan.Segments[item.Segment];
+        Block block = new(item.NumVectors, Shape.HeadDim, scratch);
+        LoadQueries(item, segment, ref block);
+        ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
+        int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
+        for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += UnitPages)
+        {
+            Unit unit = new() { NumPages = Math.Min(UnitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
+            int low = page == 0 ? segment.FirstSlot : 0;
+            int high = Math.Min(unit.NumPages * KvCache.PageSize, segment.FirstSlot + segment.NumKeys - page * KvCache.PageSize);
+            if (segment.Mask == AttentionMask.Causal && unit.Position + low > block.LastPosition) break;
+            FindVisible(block, segment.Mask, low, high, ref unit);
+            if (unit.Low >= unit.High) continue;
+            for (int i = 0; i < unit.NumPages; i++) unit.Pages[i] = Address(pages[page + i], item.KvHead);
+            // The matching line of the unit's next page, or of the next unit, is fetched with each line.
+            for (int i = 0; i < unit.NumPages; i++)
+            {
+                int next = page + UnitPages + i;
+                unit.Ahead[i] = item.NumVectors <= MaxReadBoundVectors && next < endPage ? (nint)(Address(pages[next], item.KvHead) - unit.Pages[i]) : 0;
+            }
+            Score(block, unit);
+            Weigh(block, unit);
+            AddValues(block, unit);
+        }
+        for (int i = 0; i < item.NumVectors; i++)
+            Finish(item, segment, i, block.Sums + i * block.SumSize, Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth)), block.References[i]);
+    }
+
+    private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Cache.HeadOffset(Layer, kvHead);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void LoadQueries(in AttentionItem item, in AttentionSegment segment, ref Block block)
+    {
+        int headDim = Shape.HeadDim;
+        ReadOnlySpan<float> slopes = Options.AlibiSlopes.Span;
+        for (int i = 0; i < item.NumVectors; i++)
+        {
+            (int row, int head) = Locate(item, segment, i);
+            nint source = ((nint)row * Shape.NumHeads + head) * headDim;
+            Unsafe.CopyBlockUnaligned(block.Queries + i * block.QueryStride, (ushort*)Query + source, (uint)headDim * sizeof(ushort));
+            int position = Work.Plan.RowPositions[row];
+            block.Positions[i] = position;
+            block.FirstPosition = Math.Min(block.FirstPosition, position);
+            block.LastPosition = Math.Max(block.LastPosition, position);
+            block.Slopes[i] = slopes.IsEmpty ? 0 : slopes[head];
+            block.References[i] = float.NegativeInfinity;
+        }
+        int padded = (item.NumVectors + product.RowMultiple - 1) / product.RowMultiple * product.RowMultiple;
+        new Span<byte>(block.Queries + item.NumVectors * block.QueryStride, (padded - item.NumVectors) * block.QueryStride).Clear();
+        new Span<float>(block.Sums, padded * block.SumSize).Clear();
+        new Span<float>(block.Lanes, padded * TileShape.StripWidth).Clear();
+    }
+
+    /// <summary>What each vector, any of them and all of them see of a unit.</summary>
+    private void FindVisible(in Block block, AttentionMask mask, int low, int high, ref Unit unit)
+    {
+        if (mask == AttentionMask.Full && Options.SlidingWindow is null)
+        {
+            (unit.Low, unit.High, unit.CommonLow, unit.CommonHigh) = (low, high, low, high);
+            new Span<int>(block.Lows, block.NumVectors).Fill(low);
+            new Span<int>(block.Highs, block.NumVectors).Fill(high);
+            return;
+        }
+        (unit.Low, unit.High, unit.CommonLow, unit.CommonHigh) = (int.MaxValue, 0, 0, int.MaxValue);
+        for (int i = 0; i < block.NumVectors; i++)
+        {
+            (int first, int end) = VisibleSlots(mask, block.Positions[i], unit.Position, low, high);
+            (block.Lows[i], block.Highs[i]) = (first, end);
+            unit.CommonLow = Math.Max(unit.CommonLow, first);
+            unit.CommonHigh = Math.Min(unit.CommonHigh, end);
+            if (first >= end) continue;
+            unit.Low = Math.Min(unit.Low, first);
+            unit.High = Math.Max(unit.High, end);
+        }
+    }
+
+    private void Score(in Block block, in Unit unit)
+    {
+        nint stripBytes = Shape.HeadDim * TileShape.StripWidth * sizeof(ushort);
+        const int stripsPerPage = KvCache.PageSize / TileShape.StripWidth;
+        int first = unit.Low / TileShape.StripWidth, end = (unit.High + TileShape.StripWidth - 1) / TileShape.StripWidth;
+        for (int page = 0; page < unit.NumPages; page++)
+        {
+            int from = Math.Max(first, page * stripsPerPage), to = Math.Min(end, (page + 1) * stripsPerPage);
+            if (from >= to) continue;
+            product.Multiply(
+                block.NumVectors, to - from, block.Queries, block.QueryStride, (byte*)unit.Pages[page] + (from - page * stripsPerPage) * stripBytes, stripBytes,
+                block.Scores + from * TileShape.StripWidth, PairSoftmax.UnitKeys * sizeof(float), Shape.HeadDim, adds: false, unit.Ahead[page]);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Weigh(in Block block, in Unit unit)
+    {
+        bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
+        float scale = Options.ScaleFor(Shape.HeadDim);
+        for (int i = 0; i < block.NumVectors; i++)
+        {
+            float* scores = block.Scores + i * PairSoftmax.UnitKeys;
+            if (!isPlain) Bias(scores, block.Lows[i], block.Highs[i], scale, block.Slopes[i], unit.Position - block.Positions[i]);
+            PairSoftmax.Update(
+                scores, isPlain ? scale * Log2E : 1, block.Lows[i], block.Highs[i], GroupDown(unit.Low), GroupUp(unit.High),
+                block.Weights + i * PairSoftmax.UnitKeys, ref block.References[i], block.Lanes + i * TileShape.StripWidth,
+                block.Sums + i * block.SumSize, block.SumSize);
+        }
+    }
+
+    private void Bias(float* scores, int low, int high, float scale, float slope, int distance)
+    {
+        for (int i = low / TileShape.StripWidth * TileShape.StripWidth; i < high; i += TileShape.StripWidth)
+        {
+            Vector512<float> logit = Vector512.Load(scores + i) * scale;
+            if (Options.LogitSoftCap is float cap) logit = SimdMath<Simd512, Vector512<float>>.SoftCap(logit, Vector512.Create(cap));
+            if (slope != 0) logit = Simd512.MultiplyAdd(Vector512.Create(slope), Simd512.Indices + Vector512.Create((float)(distance + i)), logit);
+            Vector512.Store(logit * Log2E, scores + i);
+        }
+    }
+
+    private void AddValues(in Block block, in Unit unit)
+    {
+        for (int page = 0; page < unit.NumPages; page++)
+        {
+            int offset = page * KvCache.PageSize;
+            int low = Math.Max(0, unit.Low - offset), high = Math.Min(KvCache.PageSize, unit.High - offset);
+            if (low >= high) continue;
+            int from = GroupDown(low), to = GroupUp(high);
+            byte* values = (byte*)unit.Pages[page] + Cache.ValueOffset;
+            ushort* weights = block.Weights + offset + from;
+            bool isUniform = unit.CommonLow - offset <= low && unit.CommonHigh - offset >= high;
+            if (!isUniform || low > from || high < to)
+            {
+                bool isFinite = CopyVisible(values, block.Values, from, to, low, high);
+                if (!isUniform && !isFinite)
+                {
+                    AddValuesByVector(block, values, offset, from, to);
+                    continue;
+                }
+                values = block.Values;
+            }
+            product.Multiply(
+                block.NumVectors, block.SumSize / TileShape.StripWidth, (byte*)weights, PairSoftmax.UnitKeys * sizeof(ushort),
+                values + from * TileShape.StripWidth * sizeof(ushort), PageStripBytes, block.Sums, block.SumSize * sizeof(float), to - from, adds: true, unit.Ahead[page]);
+        }
+    }
+
+    /// <summary>Copies the values from one token to another, those outside of low to high as zeros; returns whether the rest is finite.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private bool CopyVisible(byte* values, byte* destination, int from, int to, int low, int high)
+    {
+        Vector512<ushort> exponent = Vector512.Create((ushort)0x7F80), special = default;
+        for (int strip = 0; strip < Cache.PaddedHeadDim / TileShape.StripWidth; strip++, values += PageStripBytes, destination += PageStripBytes)
+        {
+            for (int token = from; token < to; token += 2)
+            {
+                uint mask = (token >= low && token < high ? 0xFFFFu : 0) | (token + 1 >= low && token + 1 < high ? 0xFFFF0000u : 0);
+                nint line = token * TileShape.StripWidth * sizeof(ushort);
+                Vector512<ushort> pairs = (Vector512.Load((uint*)(values + line)) & Vector512.Create(mask)).AsUInt16();
+                special |= Vector512.Equals(pairs & exponent, exponent);
+                Vector512.Store(pairs, (ushort*)(destination + line));
+            }
+        }
+        return special == default;
+    }
+
+    // A zero weight times infinity would be NaN: each vector gets its own copy of the values, with zeros where it does not see.
+    private void AddValuesByVector(in Block block, byte* values, int offset, int from, int to)
+    {
+        for (int i = 0; i < block.NumVectors; i++)
+        {
+            int low = Math.Max(from, block.Lows[i] - offset), high = Math.Min(to, block.Highs[i] - offset);
+            if (low >= high) continue;
+            CopyVisible(values, block.Values, from, to, low, high);
+            float* sums = block.Sums + i * block.SumSize;
+            Unsafe.CopyBlock(block.VectorWeights, block.Weights + i * PairSoftmax.UnitKeys + offset, KvCache.PageSize * sizeof(ushort));
+            Unsafe.CopyBlock(block.VectorSums, sums, (uint)block.SumSize * sizeof(float));
+            product.Multiply(
+                1, block.SumSize / TileShape.StripWidth, (byte*)(block.VectorWeights + from), KvCache.PageSize * sizeof(ushort),
+                block.Values + from * TileShape.StripWidth * sizeof(ushort), PageStripBytes, block.VectorSums, block.SumSize * sizeof(float), to - from, adds: true, 0);
+            Unsafe.CopyBlock(sums, block.VectorSums, (uint)block.SumSize * sizeof(float));
+        }
+    }
+
+    private static int GroupDown(int key) => key / GroupKeys * GroupKeys;
+
+    private static int GroupUp(int key) => (key + GroupKeys - 1) / GroupKeys * GroupKeys;
+
+    /// <summary>Up to <see cref="PairSoftmax.UnitKeys"/> keys in pages that follow one another, and what is visible of them.</summary>
+    private struct Unit
+    {
+        public int NumPages;
+
+        /// <summary>Absolute position of the first key.</summary>
+        public int Position;
+
+        /// <summary>First key and end of the keys that any vector sees.</summary>
+        public int Low, High;
+
+        /// <summary>First key and end of the keys that all vectors see.</summary>
+        public int CommonLow, CommonHigh;
+        public PerPage<nuint> Pages;
+        public PerPage<nint> Ahead;
+
+        [InlineArray(UnitPages)]
+        public struct PerPage<T>
+        {
+            private T _first;
+        }
+    }
+
+    /// <summary>A worker's scratch memory, divided up; every part begins with a cache line.</summary>
+    private struct Block
+    {
+        // A block, and room for one vector that is computed alone among rows that nobody reads.
+        private const int Rows = BlockVectors, AloneRows = 16;
+
+        public readonly byte* Queries, Values;
+        public readonly float* Scores, Sums, Lanes, References, Slopes, VectorSums;
+        public readonly ushort* Weights, VectorWeights;
+        public readonly int* Positions, Lows, Highs;
+        public readonly int NumVectors, QueryStride, SumSize;
+        public int FirstPosition = int.MaxValue, LastPosition = -1;
+
+        public Block(int numVectors, int headDim, byte* scratch)
+        {
+            NumVectors = numVectors;
+            SumSize = TileShape.PadToStrips(headDim);
+            QueryStride = SumSize * sizeof(ushort);
+            byte* next = scratch;
+            Queries = Take(ref next, Rows * QueryStride);
+            Scores = (float*)Take(ref next, Rows * PairSoftmax.UnitKeys * sizeof(float));
+            Weights = (ushort*)Take(ref next, Rows * PairSoftmax.UnitKeys * sizeof(ushort));
+            Sums = (float*)Take(ref next, Rows * SumSize * sizeof(float));
+            Lanes = (float*)Take(ref next, Rows * TileShape.StripWidth * sizeof(float));
+            References = (float*)Take(ref next, Rows * sizeof(float));
+            Slopes = (float*)Take(ref next, Rows * sizeof(float));
+            Positions = (int*)Take(ref next, Rows * sizeof(int));
+            Lows = (int*)Take(ref next, Rows * sizeof(int));
+            Highs = (int*)Take(ref next, Rows * sizeof(int));
+            Values = Take(ref next, KvCache.PageSize * SumSize * sizeof(ushort));
+            VectorSums = (float*)Take(ref next, AloneRows * SumSize * sizeof(float));
+            VectorWeights = (ushort*)Take(ref next, AloneRows * KvCache.PageSize * sizeof(ushort));
+        }
+
+        /// <summary>Bytes that a block takes.</summary>
+        public static int Size(int headDim) => (int)(new Block(0, headDim, null).VectorWeights + AloneRows * KvCache.PageSize - (ushort*)null) * sizeof(ushort);
+
+        private static byte* Take(ref byte* next, int size)
+        {
+            byte* part = next;
+            next += (size + 63) / 64 * 64;
+            return part;
+        }
+    }
+}
