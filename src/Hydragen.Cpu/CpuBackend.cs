@@ -25,6 +25,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
     private readonly WorkerPool _pool;
     private readonly OperatorSet _operators;
     private readonly AttentionWork _work;
+    private readonly PackTilesJob _packTiles = new();
     private readonly ConditionalWeakTable<RotaryEmbedding, RotaryTable> _rotaryTables = [];
     private readonly Scratch _workerScratch, _input, _partSums, _partWeights, _partMax;
     private bool _isDisposed;
@@ -57,7 +58,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
         Kernels =
         [
-            new KernelChoice("attention", instructionSet.VectorName, vectorReason),
+            new KernelChoice("attention", instructionSet.Name, reason),
             new KernelChoice("matrix product", instructionSet.Name, reason),
             new KernelChoice("elementwise", instructionSet.VectorName, vectorReason),
         ];
@@ -161,7 +162,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         CpuBuffer result = Check.Buffer(output, (long)numRows * weights.OutputSize, nameof(output));
         Check.NotSame(output, input, nameof(output));
         ElementType inputType = _operators.Linear.InputTypeFor(source.ElementType, weights);
-        byte* rows = source.ElementType == inputType ? source.Pointer : GatherRows(source, numRows, null, weights.InputSize, inputType);
+        byte* rows = PrepareRows(source, numRows, null, weights, inputType);
         Multiply(rows, inputType, numRows, weights, 1, null, result);
         KeepAlive(input, matrix, output);
     }
@@ -311,7 +312,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         fixed (int* chosen = rows)
         {
             ElementType inputType = _operators.Linear.InputTypeFor(source.ElementType, weights);
-            byte* gathered = GatherRows(source, rows.Length, chosen, weights.InputSize, inputType);
+            byte* gathered = PrepareRows(source, rows.Length, chosen, weights, inputType);
             Multiply(gathered, inputType, rows.Length, weights, scale, softCap, result);
         }
         KeepAlive(hidden, head, logits);
@@ -379,6 +380,23 @@ public sealed unsafe class CpuBackend : IComputeBackend
         return table;
     }
 
+    /// <summary>The rows, or chosen ones, in the form in which the matrix product reads them.</summary>
+    private byte* PrepareRows(CpuBuffer source, int numRows, int* rows, CpuMatrix matrix, ElementType type)
+    {
+        if (_operators.Linear.PacksTiles(type, matrix))
+        {
+            PackTilesJob job = _packTiles;
+            job.Source = (ushort*)source.Pointer;
+            job.Rows = rows;
+            job.NumRows = numRows;
+            job.RowLength = matrix.InputSize;
+            job.Destination = _input.Bytes(PackTilesJob.Size(numRows, matrix.InputSize));
+            _pool.Run(job, PackTilesJob.CountItems(numRows));
+            return job.Destination;
+        }
+        return rows == null && source.ElementType == type ? source.Pointer : GatherRows(source, numRows, rows, matrix.InputSize, type);
+    }
+
     private byte* GatherRows(CpuBuffer source, int numRows, int* rows, int rowLength, ElementType type)
     {
         GatherJob job = _operators.Gather;
@@ -401,7 +419,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.Input = input;
         job.InputType = inputType;
         job.NumRows = numRows;
-        job.NumBlocks = (numRows + LinearJob.RowsPerBlock - 1) / LinearJob.RowsPerBlock;
+        job.NumBlocks = (numRows + job.RowsPerBlock - 1) / job.RowsPerBlock;
         job.Matrix = matrix;
         job.Weights = matrix.Weights;
         job.Bias = matrix.Bias;
@@ -409,7 +427,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.SoftCap = softCap;
         job.Output = output.Pointer;
         job.OutputType = output.ElementType;
-        job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * LinearJob.ScratchPerWorker);
+        job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * job.ScratchPerWorker);
         _pool.Run(job, job.CountItems());
     }
 }

@@ -15,7 +15,7 @@ public sealed record CpuOptions
     }
 
     /// <summary>
-    /// The instruction set to use: <c>avx512bf16</c>, <c>avx512</c>, <c>avx2</c> or <c>vector128</c>. Null means what the environment variable
+    /// The instruction set to use: <c>amx</c>, <c>avx512bf16</c>, <c>avx512</c>, <c>avx2</c> or <c>vector128</c>. Null means what the environment variable
     /// <c>HYDRAGEN_CPU_ISA</c> says or, without it, the best that the processor has.
     /// </summary>
     public string? InstructionSet { get; init; }

@@ -6,13 +6,13 @@ namespace Hydragen.Cpu.Tests;
 public sealed class AttentionTests
 {
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Every_head_dimension_agrees_with_the_reference(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Every_head_dimension_agrees_with_the_reference(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         for (int headDim = 8; headDim <= 256; headDim += 8)
         {
-            var scenario = new Scenario(new AttentionShape(4, 2, headDim), headDim);
+            var scenario = new Scenario(new AttentionShape(4, 2, headDim), headDim) { KvType = type, QueryType = type };
             int root = scenario.AddNode(-1, 70);
             scenario.AddSequence(root, 1, 5);
             scenario.AddSequence(root, 3, 20);
@@ -22,13 +22,13 @@ public sealed class AttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Every_group_size_agrees_with_the_reference(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Every_group_size_agrees_with_the_reference(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         foreach (int group in (int[])[1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32])
         {
-            var scenario = new Scenario(new AttentionShape(group * 2, 2, 24), group);
+            var scenario = new Scenario(new AttentionShape(group * 2, 2, 24), group) { KvType = type, QueryType = type };
             int root = scenario.AddNode(-1, 130);
             for (int i = 0; i < 7; i++) scenario.AddSequence(root, 1, 1 + 9 * i);
             scenario.Fill().Verify(backend);
@@ -36,14 +36,14 @@ public sealed class AttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Lengths_around_every_tile_and_page_size_agree_with_the_reference(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Lengths_around_every_tile_and_page_size_agree_with_the_reference(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         int[] lengths = [0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 79, 80, 81, 127, 128, 129, 1023, 1024, 1025, 2047, 2048, 2049];
         foreach (int length in lengths)
         {
-            var scenario = new Scenario(new AttentionShape(4, 2, 16), length);
+            var scenario = new Scenario(new AttentionShape(4, 2, 16), length) { KvType = type, QueryType = type };
             int root = scenario.AddNode(-1, length);
             scenario.AddSequence(root, 1, 0);
             scenario.AddSequence(root, 1, 1);
@@ -53,13 +53,13 @@ public sealed class AttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Causal_queries_agree_with_the_reference(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Causal_queries_agree_with_the_reference(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         for (int numQueries = 1; numQueries <= 17; numQueries++)
         {
-            var scenario = new Scenario(new AttentionShape(6, 2, 40), numQueries);
+            var scenario = new Scenario(new AttentionShape(6, 2, 40), numQueries) { KvType = type, QueryType = type };
             int root = scenario.AddNode(-1, 33);
             scenario.AddSequence(root, numQueries, numQueries);
             scenario.AddSequence(root, numQueries, numQueries + 13);
@@ -70,11 +70,11 @@ public sealed class AttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void A_long_prefill_agrees_with_the_reference(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void A_long_prefill_agrees_with_the_reference(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(2, 1, 32), 7);
+        var scenario = new Scenario(new AttentionShape(2, 1, 32), 7) { KvType = type, QueryType = type };
         scenario.AddSequence(-1, 300, 1400);
         scenario.AddSequence(-1, 150, 150);
         scenario.Fill().Verify(backend);
@@ -132,8 +132,8 @@ public sealed class AttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Biases_windows_and_caps_hold_across_the_borders_of_segments(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Biases_windows_and_caps_hold_across_the_borders_of_segments(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         float[] slopes = AlibiSlopes.ForHeads(6);
@@ -150,7 +150,7 @@ public sealed class AttentionTests
         ];
         foreach (AttentionOptions options in variants)
         {
-            var scenario = new Scenario(new AttentionShape(6, 3, 32), 17) { Options = options };
+            var scenario = new Scenario(new AttentionShape(6, 3, 32), 17) { KvType = type, QueryType = type, Options = options };
             int root = scenario.AddNode(-1, 75), child = scenario.AddNode(root, 60), other = scenario.AddNode(root, 1);
             scenario.AddSequence(child, 9, 30);
             scenario.AddSequence(child, 1, 64);
@@ -161,14 +161,14 @@ public sealed class AttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Extreme_logits_stay_exact(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Extreme_logits_stay_exact(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         foreach (float scale in (float[])[1e4f, -1e4f])
         {
             // Keys of small integers make logits exact, so that FP32 chooses the same maximum as FP64; neighbours differ by 1e4.
-            var scenario = new Scenario(new AttentionShape(2, 1, 8), 18) { Options = new AttentionOptions { Scale = scale } };
+            var scenario = new Scenario(new AttentionShape(2, 1, 8), 18) { KvType = type, QueryType = type, Options = new AttentionOptions { Scale = scale } };
             int root = scenario.AddNode(-1, 150);
             scenario.AddSequence(root, 2, 70);
             scenario.Fill();
@@ -179,11 +179,11 @@ public sealed class AttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Large_common_shifts_of_the_scores_keep_the_output(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Large_common_shifts_of_the_scores_keep_the_output(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(2, 1, 16), 19) { Options = new AttentionOptions { Scale = 1 } };
+        var scenario = new Scenario(new AttentionShape(2, 1, 16), 19) { KvType = type, QueryType = type, Options = new AttentionOptions { Scale = 1 } };
         int root = scenario.AddNode(-1, 100);
         scenario.AddSequence(root, 2, 20);
         scenario.Fill();

@@ -20,10 +20,10 @@ public sealed class ExactnessTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void The_number_of_threads_and_the_size_of_the_workspace_change_nothing(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void The_number_of_threads_and_the_size_of_the_workspace_change_nothing(string instructionSet, ElementType type)
     {
-        var scenario = new Scenario(new AttentionShape(6, 2, 24), 5);
+        var scenario = new Scenario(new AttentionShape(6, 2, 24), 5) { KvType = type, QueryType = type };
         int root = scenario.AddNode(-1, 2500), child = scenario.AddNode(root, 1100);
         scenario.AddSequence(root, 40, 1200);
         scenario.AddSequence(child, 3, 30);
@@ -45,11 +45,11 @@ public sealed class ExactnessTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void A_sequence_gives_the_same_bits_alone_in_any_batch_and_in_any_order(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void A_sequence_gives_the_same_bits_alone_in_any_batch_and_in_any_order(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(6, 2, 40), 6) { KvType = ElementType.BFloat16 };
+        var scenario = new Scenario(new AttentionShape(6, 2, 40), 6) { KvType = ElementType.BFloat16, QueryType = type };
         int root = scenario.AddNode(-1, 1300), child = scenario.AddNode(root, 77);
         int[] queries = [1, 4, 1, 9, 2, 1, 1];
         for (int i = 0; i < queries.Length; i++) scenario.AddSequence(child, queries[i], queries[i] + 20 * i);
@@ -69,12 +69,12 @@ public sealed class ExactnessTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void A_prompt_gives_the_same_bits_in_one_piece_and_row_by_row(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void A_prompt_gives_the_same_bits_in_one_piece_and_row_by_row(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         var shape = new AttentionShape(4, 2, 16);
-        var scenario = new Scenario(shape, 8);
+        var scenario = new Scenario(shape, 8) { KvType = type, QueryType = type };
         // The last rows lie on both sides of a split of the keys.
         const int length = AttentionWork.KeysPerSplit + 10;
         scenario.AddSequence(-1, length, length);
@@ -91,13 +91,13 @@ public sealed class ExactnessTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Scaling_the_values_by_a_power_of_two_scales_the_output(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Scaling_the_values_by_a_power_of_two_scales_the_output(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         for (int seed = 200; seed < 206; seed++)
         {
-            var scenario = new Scenario(new AttentionShape(4, 2, 24), seed) { KvType = ElementType.Float32 };
+            var scenario = new Scenario(new AttentionShape(4, 2, 24), seed) { KvType = type, QueryType = type };
             int root = scenario.AddNode(-1, 1200);
             scenario.AddSequence(root, 3, 50);
             scenario.Fill();
@@ -110,14 +110,14 @@ public sealed class ExactnessTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Grouped_heads_are_repeated_heads(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Grouped_heads_are_repeated_heads(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var grouped = new Scenario(new AttentionShape(6, 2, 16), 9);
+        var grouped = new Scenario(new AttentionShape(6, 2, 16), 9) { KvType = type, QueryType = type };
         grouped.AddSequence(-1, 5, 140);
         grouped.Fill();
-        var repeated = new Scenario(new AttentionShape(6, 6, 16), 9);
+        var repeated = new Scenario(new AttentionShape(6, 6, 16), 9) { KvType = type, QueryType = type };
         repeated.AddSequence(-1, 5, 140);
         repeated.Fill();
         grouped.Query.CopyTo(repeated.Query, 0);
@@ -134,11 +134,11 @@ public sealed class ExactnessTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void A_NaN_stays_in_the_row_that_has_it(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void A_NaN_stays_in_the_row_that_has_it(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(4, 2, 16), 10);
+        var scenario = new Scenario(new AttentionShape(4, 2, 16), 10) { KvType = type, QueryType = type };
         int root = scenario.AddNode(-1, 1500);
         for (int i = 0; i < 9; i++) scenario.AddSequence(root, 1, 3 + i);
         scenario.AddSequence(root, 6, 20);
@@ -167,41 +167,51 @@ public sealed class ExactnessTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void One_key_yields_its_value_at_any_finite_score(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void One_key_yields_its_value_at_any_finite_score(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        foreach (float score in (float[])[0, 1, -1, 1e4f, -1e4f, -524288, 1e38f, -1e38f])
+        foreach (float number in (float[])[0, 1, -1, 1e4f, -1e4f, -524288, 1e38f, -1e38f])
         {
-            var scenario = new Scenario(new AttentionShape(1, 1, 8), 11) { Options = new AttentionOptions { Scale = 1 } };
+            var scenario = new Scenario(new AttentionShape(1, 1, 8), 11) { KvType = type, QueryType = type, Options = new AttentionOptions { Scale = 1 } };
             int root = scenario.AddNode(-1, 0);
             scenario.AddSequence(root, 1, 1);
             scenario.Fill();
             int slot = scenario.Sequences[0].Pages.Span[0] * KvCache.PageSize;
             scenario.Query.AsSpan().Clear();
+            float score = RandomTensors.Round([number], type)[0];
             scenario.Query[0] = score;
             scenario.Key.AsSpan(slot * 8, 8).Fill(1);
             (float[] output, float[] logs) = scenario.Run(backend, scenario.Plan());
-            Assert.Equal(scenario.Value[(slot * 8)..(slot * 8 + 8)], output);
-            Assert.Equal(score, logs[0], 2e-7f * Math.Abs(score));
+            for (int i = 0; i < 8; i++)
+            {
+                float value = scenario.Value[slot * 8 + i];
+                if (scenario.RoundsWeights(backend)) Assert.Equal(value, output[i], Tolerance.RoundedWeights(value));
+                else Assert.Equal(value, output[i]);
+            }
+            Assert.Equal(score, logs[0], 2e-7f * Math.Abs(score) + (scenario.RoundsWeights(backend) ? (float)Tolerance.LogSumExp : 0));
         }
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Equal_keys_yield_the_mean_of_the_values(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void Equal_keys_yield_the_mean_of_the_values(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(2, 1, 16), 12);
+        var scenario = new Scenario(new AttentionShape(2, 1, 16), 12) { KvType = type, QueryType = type };
         int root = scenario.AddNode(-1, 64);
         scenario.AddSequence(root, 1, 64);
         scenario.Fill();
-        scenario.Key.AsSpan().Fill(0.3f);
+        scenario.Key.AsSpan().Fill(0.25f);
         // Small integers, so that their sum is exact.
-        for (int i = 0; i < scenario.Value.Length; i++) scenario.Value[i] = MathF.Round(scenario.Value[i] * 100);
+        for (int i = 0; i < scenario.Value.Length; i++) scenario.Value[i] = MathF.Round(scenario.Value[i] * 60);
         (float[] output, _) = scenario.Run(backend, scenario.Plan());
         (double[] expected, _) = scenario.Reference(scenario.Plan());
-        for (int i = 0; i < output.Length; i++) Assert.Equal(expected[i], output[i], Math.Abs(expected[i]) * Math.Pow(2, -22));
+        for (int i = 0; i < output.Length; i++)
+        {
+            double rounded = scenario.RoundsWeights(backend) ? Tolerance.RoundedWeights(expected[i]) : 0;
+            Assert.Equal(expected[i], output[i], rounded + Math.Abs(expected[i]) * Math.Pow(2, -22));
+        }
     }
 
     [Theory]
@@ -211,7 +221,7 @@ public sealed class ExactnessTests
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         foreach (ElementType type in Enum.GetValues<ElementType>())
         {
-            var scenario = new Scenario(new AttentionShape(4, 2, 24), 13) { OutputType = type, Options = new AttentionOptions { SlidingWindow = 4 } };
+            var scenario = new Scenario(new AttentionShape(4, 2, 24), 13) { KvType = type, QueryType = type, OutputType = type, Options = new AttentionOptions { SlidingWindow = 4 } };
             int root = scenario.AddNode(-1, 100), middle = scenario.AddNode(root, 0);
             scenario.AddSequence(middle, 3, 0);
             scenario.AddSequence(-1, 2, 0);
@@ -222,7 +232,7 @@ public sealed class ExactnessTests
             Assert.All(output[(3 * 96)..], x => Assert.Equal(0, x));
             Assert.All(logs[12..], x => Assert.Equal(float.NegativeInfinity, x));
 
-            var narrow = new Scenario(new AttentionShape(4, 2, 24), 13) { OutputType = type, Options = new AttentionOptions { SlidingWindow = 1 } };
+            var narrow = new Scenario(new AttentionShape(4, 2, 24), 13) { KvType = type, QueryType = type, OutputType = type, Options = new AttentionOptions { SlidingWindow = 1 } };
             narrow.AddSequence(narrow.AddNode(-1, 2100), 3, 0);
             narrow.Fill();
             (output, logs) = narrow.Run(backend, narrow.Plan());
@@ -244,11 +254,11 @@ public sealed class ExactnessTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void The_output_may_be_the_query(string instructionSet)
+    [ClassData(typeof(InstructionSetsAndTypes))]
+    public void The_output_may_be_the_query(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(4, 2, 24), 15);
+        var scenario = new Scenario(new AttentionShape(4, 2, 24), 15) { KvType = type, QueryType = type, OutputType = type };
         int root = scenario.AddNode(-1, 1100);
         scenario.AddSequence(root, 5, 9);
         scenario.AddSequence(-1, 5, 9);
@@ -256,7 +266,7 @@ public sealed class ExactnessTests
         AttentionPlan plan = scenario.Plan();
         (float[] expected, _) = scenario.Run(backend, plan);
         using KvCache cache = scenario.CreateCache(backend);
-        using DeviceBuffer query = backend.Allocate(ElementType.Float32, scenario.Query.Length);
+        using DeviceBuffer query = backend.Allocate(type, scenario.Query.Length);
         query.Upload(scenario.Query);
         backend.Attention(plan, scenario.Shape, scenario.Options, query, cache, 1, query, null);
         var actual = new float[expected.Length];

@@ -138,7 +138,7 @@ public sealed unsafe class PairTileTests
     public void A_failed_self_test_leaves_the_next_instruction_set_and_is_reported()
     {
         if (!ProcessorFeatures.HasAvx512) Assert.Skip("The processor has no AVX-512.");
-        IReadOnlyList<InstructionSet> table = InstructionSet.CreateTable(null, "the self-test erred");
+        IReadOnlyList<InstructionSet> table = InstructionSet.CreateTable(null, "the self-test erred", null, "the processor has none");
         InstructionSet chosen = InstructionSet.Select(table, string.Empty, out string reason);
         Assert.Equal("avx512", chosen.Name);
         Assert.EndsWith("; avx512bf16 is off: the self-test erred", reason, StringComparison.Ordinal);

@@ -12,10 +12,10 @@ public static class Tolerance
     public const double Attention = 2e-5;
 
     /// <summary>
-    /// What rounding weights to BF16 may add to an output: each weight errs by at most 2^−9 of itself, so the weighted mean errs by at
+    /// What rounding weights to BF16 may add to an output: each weight errs by at most 2^−8 of itself, so the weighted mean errs by at
     /// most as much of the weighted mean of |value|.
     /// </summary>
-    public static double RoundedWeights(double meanMagnitude) => Math.Abs(meanMagnitude) * Math.Pow(2, -9);
+    public static double RoundedWeights(double meanMagnitude) => Math.Abs(meanMagnitude) * Math.Pow(2, -8);
 
     /// <summary>Log-sum-exp: relative to its size, at least 1 (goal N2).</summary>
     public const double LogSumExp = 1e-5;

@@ -104,8 +104,9 @@ internal static unsafe class PairSoftmax
             Vector512<float> weight = default;
             if (i < high && i + TileShape.StripWidth > low)
             {
-                Vector512<float> exponent = Avx512F.FusedMultiplySubtract(Vector512.Load(scores + i), factors, references);
-                weight = Exp2(Visible(exponent, i, low, high));
+                // Rounded like the reference before the subtraction: fused, huge logits would leave more than their difference.
+                Vector512<float> logit = Vector512.Load(scores + i) * factors;
+                weight = Exp2(Visible(logit - references, i, low, high));
                 sum += weight;
             }
             Store(weight, weights + i);

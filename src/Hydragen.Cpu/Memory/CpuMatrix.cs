@@ -5,8 +5,8 @@ namespace Hydragen.Cpu;
 
 /// <summary>
 /// Weights in strips of 16 rows, <c>[ceil(outputSize / 16)][inputSize][16]</c>, in their stored type; rows past the last are
-/// zeros. For instruction sets with dot products of pairs, BF16 weights lie as <c>[ceil(outputSize / 16)][ceil(inputSize / 2)][16][2]</c>,
-/// the partner of an odd last one zero.
+/// zeros. For instruction sets with dot products of pairs, BF16 weights lie as <c>[ceil(outputSize / 16)][16 · ceil(inputSize / 32)][16][2]</c>,
+/// zeros behind the last: a kilobyte is a tile of the tile unit.
 /// </summary>
 internal sealed unsafe class CpuMatrix : PackedMatrix
 {
@@ -21,7 +21,7 @@ internal sealed unsafe class CpuMatrix : PackedMatrix
         int elementSize = ElementType.SizeInBytes();
         NumStrips = (OutputSize + TileShape.StripWidth - 1) / TileShape.StripWidth;
         IsPaired = pairsBFloat16 && ElementType == ElementType.BFloat16;
-        StripSize = (IsPaired ? ((nint)InputSize + 1) / 2 * 2 : InputSize) * TileShape.StripWidth;
+        StripSize = (IsPaired ? ((nint)InputSize + 31) / 32 * 32 : InputSize) * TileShape.StripWidth;
         _weights = allocator.Allocate(checked((nuint)NumStrips * (nuint)StripSize * (nuint)elementSize), zeroed: true);
         if (!source.Bias.IsEmpty)
         {

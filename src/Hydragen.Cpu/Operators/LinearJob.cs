@@ -9,19 +9,13 @@ namespace Hydragen.Cpu;
 /// </summary>
 internal abstract unsafe class LinearJob : Job
 {
-    /// <summary>Rows of a block: a multiple of the register tile's.</summary>
-    public const int RowsPerBlock = 96;
-
     /// <summary>Strips of an item.</summary>
     public const int StripsPerItem = 4;
 
     /// <summary>Bytes of a strip that are passed at a time: four strips fill two thirds of a first-level cache.</summary>
     public const int StripBytesPerPass = 8192;
 
-    /// <summary>FP32 elements of scratch that each worker needs.</summary>
-    public const int ScratchPerWorker = RowsPerBlock * StripsPerItem * TileShape.StripWidth;
-
-    /// <summary>Rows of <see cref="InputType"/>, dense.</summary>
+    /// <summary>Rows of <see cref="InputType"/>, dense or, if <see cref="PacksTiles"/>, packed.</summary>
     public byte* Input;
     public ElementType InputType;
     public int NumRows;
@@ -35,8 +29,17 @@ internal abstract unsafe class LinearJob : Job
     public ElementType OutputType;
     public float* Scratch;
 
+    /// <summary>Rows of a block: a multiple of the register tile's.</summary>
+    public virtual int RowsPerBlock => 96;
+
+    /// <summary>FP32 elements of scratch that each worker needs.</summary>
+    public int ScratchPerWorker => RowsPerBlock * StripsPerItem * TileShape.StripWidth;
+
     /// <summary>The form in which rows of a type must come to be multiplied with a matrix: that type itself, or FP32.</summary>
     public virtual ElementType InputTypeFor(ElementType type, CpuMatrix matrix) => ElementType.Float32;
+
+    /// <summary>Whether rows of a type must come packed by <see cref="PackTilesJob"/> to be multiplied with a matrix.</summary>
+    public virtual bool PacksTiles(ElementType inputType, CpuMatrix matrix) => false;
 
     /// <summary>Items for a number of rows.</summary>
     public int CountItems() => NumBlocks * ((Matrix.NumStrips + StripsPerItem - 1) / StripsPerItem);

@@ -56,7 +56,7 @@ internal class OperatorSet<S, V> : OperatorSet
 }
 
 /// <summary>AVX-512 with generated matrix products over BF16 pairs.</summary>
-internal sealed class PairOperatorSet(PairTile tile) : OperatorSet<Simd512, Vector512<float>>
+internal class PairOperatorSet(PairTile tile) : OperatorSet<Simd512, Vector512<float>>
 {
     private readonly PairAttentionJob _attention = new(new VectorPairProduct(tile));
 

@@ -7,12 +7,12 @@ namespace Hydragen.Cpu;
 /// Matrix products whose BF16 weights lie in pairs: BF16 rows by dot products of pairs, FP32 rows by widening, both generated.
 /// Other weights go the way of AVX-512.
 /// </summary>
-internal sealed unsafe class PairLinearJob(PairTile tile) : LinearJob<Simd512, Vector512<float>>
+internal unsafe class PairLinearJob(PairTile tile) : LinearJob<Simd512, Vector512<float>>
 {
     // Even, so that a pass begins with a pair.
     private const int DepthPerPass = StripBytesPerPass / (TileShape.StripWidth * sizeof(ushort));
 
-    public override ElementType InputTypeFor(ElementType type, CpuMatrix matrix) =>
+    public sealed override ElementType InputTypeFor(ElementType type, CpuMatrix matrix) =>
         matrix.IsPaired && type == ElementType.BFloat16 ? type : ElementType.Float32;
 
     protected override void Multiply(int firstRow, int numRows, int firstStrip, int numStrips, float* sums)

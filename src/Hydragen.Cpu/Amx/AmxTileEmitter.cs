@@ -1,0 +1,107 @@
+using System.Runtime.InteropServices;
+using Iced.Intel;
+using static Iced.Intel.AssemblerRegisters;
+
+namespace Hydragen.Cpu;
+
+/// <summary>
+/// Emits the inner loop of a matrix product in tiles: 16 or 32 rows × 1 or 2 strips of FP32 sums in up to four tile registers. Tiles must
+/// be configured as <see cref="AmxTile.Configure"/> does.
+/// </summary>
+internal static class AmxTileEmitter
+{
+    /// <summary>Rows of a tile, and pair rows of a tile of b.</summary>
+    public const int TileRows = 16;
+
+    /// <summary>Elements along the depth of a tile.</summary>
+    public const int TileDepth = 32;
+
+    /// <summary>Bytes of a full tile.</summary>
+    public const int TileBytes = 1024;
+
+    private const int CacheLine = 64;
+
+    private static readonly AssemblerRegister64 Arguments = rdi, A = rsi, ASecond = rdx, AStride = rcx, AStep = r11,
+        B = r8, BSecond = r9, BStride = r10, Count = rax, Ahead = rbx, AheadSecond = rdi;
+
+    private static readonly AssemblerRegisterTMM[] Sums = [tmm0, tmm1, tmm2, tmm3], ATiles = [tmm4, tmm5], BTiles = [tmm6, tmm7];
+
+    /// <summary>Emits one block size.</summary>
+    /// <param name="code">Receives the instructions.</param>
+    /// <param name="numTiles">Row tiles: 1 or 2.</param>
+    /// <param name="numStrips">1 or 2.</param>
+    /// <param name="linesAhead">Cache lines of each strip that are fetched into the second-level cache with each step; 0 to 16.</param>
+    public static void Emit(Assembler code, int numTiles, int numStrips, int linesAhead)
+    {
+        Label loop = code.CreateLabel(), load = code.CreateLabel(), start = code.CreateLabel();
+        code.push(Ahead);
+        code.mov(AStride, __[Arguments + Offset(nameof(AmxTileArguments.CStrideBytes))]);
+        code.mov(A, __[Arguments + Offset(nameof(AmxTileArguments.C))]);
+        code.cmp(__qword_ptr[Arguments + Offset(nameof(AmxTileArguments.Adds))], 0);
+        code.jnz(load);
+        for (int i = 0; i < numTiles * numStrips; i++) code.tilezero(Sums[i]);
+        code.jmp(start);
+        code.Label(ref load);
+        ForEachSum(code, numTiles, numStrips, (sums, address) => code.tileloadd(sums, address));
+
+        code.Label(ref start);
+        code.mov(A, __[Arguments + Offset(nameof(AmxTileArguments.A))]);
+        code.mov(ASecond, __[Arguments + Offset(nameof(AmxTileArguments.ATileBytes))]);
+        code.add(ASecond, A);
+        code.mov(AStride, __[Arguments + Offset(nameof(AmxTileArguments.AStrideBytes))]);
+        code.mov(AStep, __[Arguments + Offset(nameof(AmxTileArguments.AStepBytes))]);
+        code.mov(B, __[Arguments + Offset(nameof(AmxTileArguments.B))]);
+        code.mov(BSecond, __[Arguments + Offset(nameof(AmxTileArguments.StripStrideBytes))]);
+        code.mov(Ahead, __[Arguments + Offset(nameof(AmxTileArguments.Ahead))]);
+        code.mov(Count, __[Arguments + Offset(nameof(AmxTileArguments.Steps))]);
+        code.mov(BStride, CacheLine);
+        code.push(Arguments);
+        code.lea(AheadSecond, __[Ahead + BSecond]);
+        code.add(BSecond, B);
+
+        code.Label(ref loop);
+        for (int strip = 0; strip < numStrips; strip++) code.tileloadd(BTiles[strip], __[(strip == 0 ? B : BSecond) + BStride]);
+        for (int tile = 0; tile < numTiles; tile++)
+        {
+            code.tileloadd(ATiles[tile], __[(tile == 0 ? A : ASecond) + AStride]);
+            for (int strip = 0; strip < numStrips; strip++) code.tdpbf16ps(Sums[tile * numStrips + strip], ATiles[tile], BTiles[strip]);
+        }
+        for (int line = 0; line < linesAhead; line++)
+        {
+            for (int strip = 0; strip < numStrips; strip++) code.prefetcht1(__[(strip == 0 ? Ahead : AheadSecond) + line * CacheLine]);
+        }
+        code.add(A, AStep);
+        code.add(B, TileBytes);
+        if (numTiles > 1) code.add(ASecond, AStep);
+        if (numStrips > 1) code.add(BSecond, TileBytes);
+        if (linesAhead > 0)
+        {
+            code.add(Ahead, linesAhead * CacheLine);
+            code.add(AheadSecond, linesAhead * CacheLine);
+        }
+        code.dec(Count);
+        code.jnz(loop);
+
+        code.pop(Arguments);
+        code.pop(Ahead);
+        code.mov(AStride, __[Arguments + Offset(nameof(AmxTileArguments.CStrideBytes))]);
+        code.mov(A, __[Arguments + Offset(nameof(AmxTileArguments.C))]);
+        ForEachSum(code, numTiles, numStrips, (sums, address) => code.tilestored(address, sums));
+    }
+
+    // Leaves A behind the last row of tiles.
+    private static void ForEachSum(Assembler code, int numTiles, int numStrips, Action<AssemblerRegisterTMM, AssemblerMemoryOperand> emit)
+    {
+        for (int tile = 0; tile < numTiles; tile++)
+        {
+            for (int strip = 0; strip < numStrips; strip++)
+                emit(Sums[tile * numStrips + strip], __[A + AStride + strip * TileShape.StripWidth * sizeof(float)]);
+            if (tile + 1 == numTiles) continue;
+            code.mov(ASecond, AStride);
+            code.shl(ASecond, 4);
+            code.add(A, ASecond);
+        }
+    }
+
+    private static int Offset(string field) => (int)Marshal.OffsetOf<AmxTileArguments>(field);
+}
