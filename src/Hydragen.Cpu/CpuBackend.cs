@@ -47,7 +47,8 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _allocator = allocator;
         instructionSets ??= InstructionSet.All;
         InstructionSet instructionSet = InstructionSet.Select(instructionSets, options?.InstructionSet, out string reason);
-        string vectorReason = reason == instructionSet.Reason ? instructionSets.First(row => row.Name == instructionSet.VectorName).Reason : reason;
+        string vectorReason = instructionSet.Name != instructionSet.VectorName && reason.StartsWith(instructionSet.Reason, StringComparison.Ordinal)
+            ? instructionSets.First(row => row.Name == instructionSet.VectorName).Reason : reason;
         _operators = instructionSet.CreateOperators();
         _workerScratch = new Scratch(allocator);
         _input = new Scratch(allocator);

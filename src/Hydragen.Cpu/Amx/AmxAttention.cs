@@ -5,15 +5,13 @@ namespace Hydragen.Cpu;
 /// <summary>The fused attention kernel of one head size. Immutable; calls may run on any thread whose tiles are configured.</summary>
 internal sealed unsafe class AmxAttention : IDisposable
 {
-    private const int UnitSteps = PairSoftmax.UnitKeys / AmxAttentionEmitter.StepKeys;
-    private const int UnitPages = PairSoftmax.UnitKeys / KvCache.PageSize;
     private const int PageSteps = KvCache.PageSize / AmxAttentionEmitter.StepKeys;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
-    private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.UnitKeys * sizeof(ushort);
-    private const int MaxUnits = AttentionWork.KeysPerSplit / PairSoftmax.UnitKeys;
+    private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort);
+    private const int MaxSteps = AttentionWork.KeysPerSplit / AmxAttentionEmitter.StepKeys;
 
     private readonly AmxTile _tile;
-    private readonly int _headDim;
+    private readonly int _headDim, _unitPages, _unitSteps;
     private readonly ExecutableMemory _code;
     private readonly nint _firstUnit, _nextUnits;
 
@@ -23,6 +21,8 @@ internal sealed unsafe class AmxAttention : IDisposable
     {
         _tile = tile;
         _headDim = headDim;
+        _unitPages = PairSoftmax.UnitKeys(headDim) / KvCache.PageSize;
+        _unitSteps = _unitPages * PageSteps;
         var builder = new CodeBuilder();
         int first = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, addsValues: false));
         int next = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, addsValues: true));
@@ -33,20 +33,20 @@ internal sealed unsafe class AmxAttention : IDisposable
 
     /// <summary>Bytes that a call needs besides the state: two rings of scores and weights, totals and the steps.</summary>
     public static int ScratchBytes =>
-        2 * AmxAttentionEmitter.ScoreBytes + 2 * WeightBytes + AmxAttentionEmitter.LaneBytes + MaxUnits * UnitSteps * AmxAttentionEmitter.StepBytes;
+        2 * AmxAttentionEmitter.ScoreBytes + 2 * WeightBytes + AmxAttentionEmitter.LaneBytes + MaxSteps * AmxAttentionEmitter.StepBytes;
 
     /// <summary>Adds whole units of keys that all vectors of a block see.</summary>
     /// <param name="state">Queries and references, as <see cref="AmxAttentionState"/> describes.</param>
     /// <param name="scratch"><see cref="ScratchBytes"/> bytes.</param>
     /// <param name="sums">FP32 <c>[32, headDim]</c>.</param>
     /// <param name="totals">FP32 <c>[32, 16]</c>: lane sums; what is added to.</param>
-    /// <param name="pages">Addresses of the pages' keys, two for each unit.</param>
+    /// <param name="pages">Addresses of the pages' keys, those of whole units.</param>
     /// <param name="valueOffset">Bytes from keys to values.</param>
     /// <param name="factor">What scores are multiplied with.</param>
     /// <returns>Units done; fewer than there are if a reference must move first in the next one.</returns>
     public int Run(byte* state, byte* scratch, float* sums, float* totals, ReadOnlySpan<nuint> pages, nint valueOffset, float factor)
     {
-        int numUnits = pages.Length / UnitPages;
+        int numUnits = pages.Length / _unitPages;
         byte* scores = scratch, weights = scores + 2 * AmxAttentionEmitter.ScoreBytes, lanes = weights + 2 * WeightBytes;
         byte* steps = lanes + AmxAttentionEmitter.LaneBytes;
         DescribeSteps((nuint*)steps, sums, pages, (nuint)valueOffset);
@@ -83,7 +83,7 @@ internal sealed unsafe class AmxAttention : IDisposable
             // The caller's memory outlives this call.
             new ReadOnlySpan<float>(current, AmxAttentionEmitter.LaneBytes / sizeof(float)).CopyTo(new Span<float>(totals, AmxAttentionEmitter.LaneBytes / sizeof(float)));
         }
-        if (left == 0) AddLastValues(AmxAttentionState.Field<nuint>(state, AmxAttentionState.WeightsReadOffset), sums, pages[^UnitPages..], valueOffset);
+        if (left == 0) AddLastValues(AmxAttentionState.Field<nuint>(state, AmxAttentionState.WeightsReadOffset), sums, pages[^_unitPages..], valueOffset);
         return numUnits - (int)left;
     }
 
@@ -94,15 +94,15 @@ internal sealed unsafe class AmxAttention : IDisposable
     private void DescribeSteps(nuint* steps, float* sums, ReadOnlySpan<nuint> pages, nuint valueOffset)
     {
         int stepBytes = _headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort), numSteps = pages.Length * PageSteps;
-        int strips = _headDim / TileShape.StripWidth / UnitSteps;
+        int strips = _headDim / TileShape.StripWidth / _unitSteps;
         for (int step = 0; step < numSteps; step++, steps += AmxAttentionEmitter.StepBytes / sizeof(ulong))
         {
-            int next = Math.Min(step + 1, numSteps - 1), part = step % UnitSteps * strips;
+            int next = Math.Min(step + 1, numSteps - 1), part = step % _unitSteps * strips;
             steps[0] = pages[next / PageSteps] + (nuint)(next % PageSteps * stepBytes);
             steps[1] = (nuint)(sums + part * TileShape.StripWidth);
-            if (step < UnitSteps) continue;
-            for (int page = 0; page < UnitPages; page++)
-                steps[2 + page] = pages[(step / UnitSteps - 1) * UnitPages + page] + valueOffset + (nuint)(part * PageStripBytes);
+            if (step < _unitSteps) continue;
+            for (int page = 0; page < _unitPages; page++)
+                steps[2 + page] = pages[(step / _unitSteps - 1) * _unitPages + page] + valueOffset + (nuint)(part * PageStripBytes);
         }
     }
 
@@ -131,13 +131,13 @@ internal sealed unsafe class AmxAttention : IDisposable
         {
             AStrideBytes = AmxTileEmitter.TileDepth * sizeof(ushort),
             AStepBytes = AmxTileEmitter.TileBytes,
-            ATileBytes = UnitSteps * AmxTileEmitter.TileBytes,
+            ATileBytes = _unitSteps * AmxTileEmitter.TileBytes,
             StripStrideBytes = PageStripBytes,
             CStrideBytes = _headDim * sizeof(float),
             Steps = PageSteps,
             Adds = 1,
         };
-        for (int page = 0; page < UnitPages; page++)
+        for (int page = 0; page < _unitPages; page++)
         {
             for (int strip = 0; strip < _headDim / TileShape.StripWidth; strip += 2)
             {

@@ -53,14 +53,11 @@ internal sealed class AmxAttentionEmitter
     public AmxAttentionEmitter(int headDim)
     {
         _headDim = headDim;
-        _unitSteps = PairSoftmax.UnitKeys / StepKeys;
+        _unitSteps = PairSoftmax.UnitKeys(headDim) / StepKeys;
     }
 
-    /// <summary>Strips of values that a step adds; the head size must give each step of a unit as many.</summary>
+    /// <summary>Strips of values that a step adds.</summary>
     private int StripsPerStep => _headDim / TileShape.StripWidth / _unitSteps;
-
-    /// <summary>Whether there is a kernel for a head size.</summary>
-    public static bool Supports(int headDim) => headDim % (TileShape.StripWidth * PairSoftmax.UnitKeys / StepKeys) == 0;
 
     /// <summary>Emits the loop over whole units.</summary>
     /// <param name="code">Receives the instructions.</param>
@@ -153,7 +150,7 @@ internal sealed class AmxAttentionEmitter
         for (int i = 0; i < _headDim / AmxTileEmitter.TileDepth; i++)
         {
             int keys = strip * stripBytes + i * AmxTileEmitter.TileBytes;
-            Add(code => code.tileloadd(B, __[Keys + Line + keys]));
+            Add(code => code.tileloaddt1(B, __[Keys + Line + keys]));
             for (int tile = 0; tile < NumTiles; tile++)
             {
                 int queries = AmxAttentionState.QueriesOffset + tile * AmxTileEmitter.TileRows * _headDim * sizeof(ushort) + i * CacheLine;
@@ -178,7 +175,7 @@ internal sealed class AmxAttentionEmitter
         {
             int page = i / 2, values = strip * PageStripBytes + i % 2 * AmxTileEmitter.TileBytes;
             if (i % 2 == 0) Add(code => code.mov(Values, __qword_ptr[Step + (2 + page) * sizeof(long)]));
-            Add(code => code.tileloadd(B, __[Values + Line + values]));
+            Add(code => code.tileloaddt1(B, __[Values + Line + values]));
             for (int tile = 0; tile < NumTiles; tile++)
             {
                 int weights = (tile * _unitSteps + i) * AmxTileEmitter.TileBytes;
