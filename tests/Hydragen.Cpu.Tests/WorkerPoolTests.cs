@@ -2,6 +2,9 @@ namespace Hydragen.Cpu.Tests;
 
 public sealed class WorkerPoolTests
 {
+    // Far more than any thread waits for a processor; ends a test that would never end.
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
@@ -48,7 +51,7 @@ public sealed class WorkerPoolTests
     [InlineData(16, 0, 500)]
     [InlineData(64, 0, 100)]
     [InlineData(64, 5e-6, 50)]
-    public void Every_thread_that_has_an_item_wakes_up(int numThreads, double spinSeconds, int numRuns)
+    public Task Every_thread_that_has_an_item_wakes_up(int numThreads, double spinSeconds, int numRuns) => FinishAsync(() =>
     {
         var random = new Random(numThreads);
         using var pool = new WorkerPool(numThreads, spinSeconds);
@@ -60,7 +63,7 @@ public sealed class WorkerPoolTests
             Assert.Equal(numItems, job.Workers.Take(numItems).Distinct().Count());
             Pause(random);
         }
-    }
+    });
 
     [Theory]
     [InlineData(2, 0, 30_000)]
@@ -70,7 +73,7 @@ public sealed class WorkerPoolTests
     [InlineData(16, 10e-6, 3000)]
     [InlineData(64, 0, 3000)]
     [InlineData(64, 2e-6, 1000)]
-    public void No_item_is_lost_doubled_or_done_outside_its_run(int numThreads, double spinSeconds, int numRuns)
+    public Task No_item_is_lost_doubled_or_done_outside_its_run(int numThreads, double spinSeconds, int numRuns) => FinishAsync(() =>
     {
         var random = new Random(numThreads);
         using var pool = new WorkerPool(numThreads, spinSeconds);
@@ -92,7 +95,7 @@ public sealed class WorkerPoolTests
             if (random.Next(8) == 0) Pause(random);
         }
         Assert.All(jobs, job => Assert.Equal(0, job.NumOutside));
-    }
+    });
 
     [Theory]
     [InlineData(0)]
@@ -103,7 +106,7 @@ public sealed class WorkerPoolTests
         for (int run = 0; run < 3; run++)
         {
             pool.Run(new MeetingJob(4), 4);
-            Assert.True(SpinWait.SpinUntil(() => pool.NumParked == 3, MeetingJob.Patience));
+            Assert.True(SpinWait.SpinUntil(() => pool.NumParked == 3, Patience));
         }
     }
 
@@ -201,6 +204,11 @@ public sealed class WorkerPoolTests
         Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
     }
 
+    /// <summary>Fails, rather than hangs, when a run of a pool does not return.</summary>
+    private static Task FinishAsync(Action runs) =>
+        Task.Factory.StartNew(runs, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default)
+            .WaitAsync(2 * Patience, TestContext.Current.CancellationToken);
+
     /// <summary>Lets the threads spin on, just fall asleep, or sleep.</summary>
     private static void Pause(Random random)
     {
@@ -233,9 +241,6 @@ public sealed class WorkerPoolTests
     /// <summary>Every item waits until a number of items have been started.</summary>
     private sealed class MeetingJob(int numMeeting) : Job
     {
-        /// <summary>Far more than any thread waits for a processor; ends a test that would never end.</summary>
-        public static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
-
         public readonly int[] Workers = new int[Math.Max(numMeeting, 10)];
         private int _numStarted;
 
