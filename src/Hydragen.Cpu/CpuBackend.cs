@@ -264,7 +264,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         foreach (AttentionWave wave in _work.Waves)
         {
             job.FirstItem = wave.FirstItem;
-            _pool.Run(job, wave.NumItems);
+            _pool.Run(job, wave.NumItems, wave.NumComputeBound);
             merge.FirstMergeRow = wave.FirstMergeRow;
             merge.NumMergeRows = wave.NumMergeRows;
             _pool.Run(merge, NumItems(wave.NumMergeRows, MergeJob.RowsPerItem));

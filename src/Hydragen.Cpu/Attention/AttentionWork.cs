@@ -5,7 +5,9 @@ namespace Hydragen.Cpu;
 /// <summary>
 /// A plan compiled to work items. Keys are split every <see cref="KeysPerSplit"/> keys of a segment, wherever and with whatever else
 /// it runs, so a row's partial results and their merge do not depend on the batch or on the number of threads. A row with one
-/// partial result writes it straight to the output; the others' go to a workspace, in waves of rows that bound its size.
+/// partial result writes it straight to the output; the others' go to a workspace, in waves of rows that bound its size. In a wave,
+/// items that many vectors share (prefixes, prefill), which are bound by arithmetic, stand before those that wait for memory
+/// (suffixes): see <see cref="WorkerPool"/>.
 /// </summary>
 internal sealed class AttentionWork(long workspaceFloats)
 {
@@ -15,19 +17,22 @@ internal sealed class AttentionWork(long workspaceFloats)
     /// <summary>Keys of a split.</summary>
     public const int KeysPerSplit = PagesPerSplit * KvCache.PageSize;
 
+    /// <summary>With at most so many vectors keys are passed in less time than memory takes to deliver the next.</summary>
+    public const int MaxReadBoundVectors = 16;
+
     /// <summary>FP32 elements that the partial results of a wave may take: 64 MiB.</summary>
     public const long DefaultWorkspaceFloats = 16 << 20;
 
     private long _planId;
     private int _numHeads, _numKvHeads, _headDim, _maxVectors;
     private AttentionItem[] _items = [];
-    private long[] _costs = [];
     private AttentionWave[] _waves = [];
     private int[] _segmentOffsets = [];
     private int[] _firstParts = [];
     private int[] _rowParts = [];
     private int[] _rowSlots = [];
     private int[] _numAssigned = [];
+    private int[] _lastPositions = [];
     private int[] _mergeRows = [];
     private int _numItems, _numWaves, _numMergeRows;
 
@@ -134,14 +139,14 @@ internal sealed class AttentionWork(long workspaceFloats)
         {
             AttentionSegment segment = Plan.Segments[i];
             int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
-            if (first >= end || segment.NumKeys == 0) continue;
-            AssignParts(i, segment, first, end);
-            AddItems(i, segment, first - segment.FirstRow, end - segment.FirstRow);
+            if (first < end && segment.NumKeys > 0) AssignParts(i, segment, first, end);
         }
-        // The dearest first, so that the threads finish together.
-        _costs.AsSpan(firstItem, _numItems - firstItem).Sort(_items.AsSpan(firstItem, _numItems - firstItem));
+        AddItems(firstRow, endRow, readBound: false);
+        int numComputeBound = _numItems - firstItem;
+        AddItems(firstRow, endRow, readBound: true);
         Ensure(ref _waves, _numWaves + 1);
-        _waves[_numWaves++] = new AttentionWave(firstItem, _numItems - firstItem, firstMergeRow, _numMergeRows - firstMergeRow);
+        _waves[_numWaves++] = new AttentionWave(
+            firstItem, _numItems - firstItem, numComputeBound, firstMergeRow, _numMergeRows - firstMergeRow);
         return endRow;
     }
 
@@ -154,39 +159,51 @@ internal sealed class AttentionWork(long workspaceFloats)
         }
     }
 
-    private void AddItems(int index, in AttentionSegment segment, int firstRow, int endRow)
+    private void AddItems(int firstRow, int endRow, bool readBound)
     {
         int group = _numHeads / _numKvHeads;
-        int numVectors = (endRow - firstRow) * group;
-        int numBlocks = (numVectors + _maxVectors - 1) / _maxVectors;
-        int block = (numVectors + numBlocks - 1) / numBlocks;
-        block = (block + TileShape.MaxRows - 1) / TileShape.MaxRows * TileShape.MaxRows;
-        int numSplits = CountSplits(segment);
-        for (int first = 0; first < numVectors; first += block)
+        for (int i = 0; i < Plan.Segments.Length; i++)
         {
-            int count = Math.Min(block, numVectors - first);
-            int lastPosition = int.MaxValue;
-            if (segment.Mask == AttentionMask.Causal)
+            AttentionSegment segment = Plan.Segments[i];
+            int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
+            if (first >= end || segment.NumKeys == 0 || (end - first) * group <= MaxReadBoundVectors != readBound) continue;
+            AddItems(i, segment, (first - segment.FirstRow) * group, (end - first) * group);
+        }
+    }
+
+    /// <summary>The blocks of vectors that read the same keys stand side by side, since neighbours mostly run on one core.</summary>
+    private void AddItems(int index, in AttentionSegment segment, int firstVector, int numVectors)
+    {
+        int numBlocks = (numVectors + _maxVectors - 1) / _maxVectors;
+        int blockSize = (numVectors + numBlocks - 1) / numBlocks;
+        blockSize = (blockSize + TileShape.MaxRows - 1) / TileShape.MaxRows * TileShape.MaxRows;
+        numBlocks = (numVectors + blockSize - 1) / blockSize;
+        Ensure(ref _lastPositions, numBlocks);
+        for (int block = 0; block < numBlocks; block++)
+            _lastPositions[block] = LastPosition(segment, firstVector + block * blockSize, Math.Min(blockSize, numVectors - block * blockSize));
+        int numSplits = CountSplits(segment);
+        for (int split = 0; split < numSplits; split++)
+        {
+            for (int kvHead = 0; kvHead < _numKvHeads; kvHead++)
             {
-                int firstBlockRow = segment.FirstRow + firstRow + first / group, lastBlockRow = segment.FirstRow + firstRow + (first + count - 1) / group;
-                lastPosition = -1;
-                foreach (int position in Plan.RowPositions[firstBlockRow..(lastBlockRow + 1)]) lastPosition = Math.Max(lastPosition, position);
-            }
-            for (int split = 0; split < numSplits && HasPart(segment, split, lastPosition); split++)
-            {
-                long end = Math.Min((long)segment.FirstPosition + segment.NumKeys, (long)SplitPosition(segment, split) + KeysPerSplit);
-                long keys = Math.Min(end, lastPosition + 1L) - SplitPosition(segment, split);
-                // A key costs some vectors' worth of time to read, however few use it.
-                long cost = keys * (count + 8);
-                for (int kvHead = 0; kvHead < _numKvHeads; kvHead++)
+                for (int block = 0; block < numBlocks; block++)
                 {
+                    if (!HasPart(segment, split, _lastPositions[block])) continue;
                     Ensure(ref _items, _numItems + 1);
-                    Ensure(ref _costs, _numItems + 1);
-                    _costs[_numItems] = (-cost << 24) + _numItems;
-                    _items[_numItems++] = new AttentionItem(index, split, kvHead, firstRow * group + first, count);
+                    _items[_numItems++] = new AttentionItem(
+                        index, split, kvHead, firstVector + block * blockSize, Math.Min(blockSize, numVectors - block * blockSize));
                 }
             }
         }
+    }
+
+    private int LastPosition(in AttentionSegment segment, int firstVector, int numVectors)
+    {
+        if (segment.Mask == AttentionMask.Full) return int.MaxValue;
+        int group = _numHeads / _numKvHeads, last = -1;
+        int firstRow = segment.FirstRow + firstVector / group, lastRow = segment.FirstRow + (firstVector + numVectors - 1) / group;
+        foreach (int position in Plan.RowPositions[firstRow..(lastRow + 1)]) last = Math.Max(last, position);
+        return last;
     }
 
     private static void Ensure<E>(ref E[] array, int length)

@@ -21,9 +21,6 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     private const int GroupKeys = 32;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
 
-    // With so few vectors keys are passed in less time than memory takes to deliver the next.
-    private const int MaxReadBoundVectors = 16;
-
     public override int MaxVectors => BlockVectors * BlocksPerItem;
 
     public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
@@ -55,7 +52,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += UnitPages)
         {
-            if (fused is not null && item.NumVectors > MaxReadBoundVectors)
+            if (fused is not null && item.NumVectors > AttentionWork.MaxReadBoundVectors)
             {
                 page += UnitPages * AddWholeUnits(block, item, segment, pages[..endPage], page, wholeUnits);
                 if (page >= endPage) break;
@@ -71,7 +68,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             for (int i = 0; i < unit.NumPages; i++)
             {
                 int next = page + UnitPages + i;
-                unit.Ahead[i] = item.NumVectors <= MaxReadBoundVectors && next < endPage ? (nint)(Address(pages[next], item.KvHead) - unit.Pages[i]) : 0;
+                unit.Ahead[i] = item.NumVectors <= AttentionWork.MaxReadBoundVectors && next < endPage ? (nint)(Address(pages[next], item.KvHead) - unit.Pages[i]) : 0;
             }
             Score(block, unit);
             Weigh(block, unit);
