@@ -26,8 +26,8 @@ namespace Hydragen.Cpu;
 /// </para>
 /// <para>
 /// <b>Idle.</b> A worker without work looks for some tens of microseconds whether a job has come, then parks. A caller wakes two of
-/// the parked that the job has items for, and each who is woken wakes two more before it works. With more threads than processors
-/// nobody spins, since that would hold up the one waited for.
+/// the parked that the job has items for, and each who is woken wakes two more before it works, so nobody pays for waking all. With
+/// more threads than processors workers park at once. The caller, which waits for no more than the items in hand, does not park.
 /// </para>
 /// </remarks>
 internal sealed class WorkerPool : IDisposable
@@ -59,12 +59,12 @@ internal sealed class WorkerPool : IDisposable
         _spinTicks = (long)(spinSeconds * Stopwatch.Frequency);
         _ranges = new WorkerRanges[numThreads];
         _isParked = new int[numThreads];
-        _wakeUps = new AutoResetEvent[numThreads];
-        for (int i = 0; i < numThreads; i++) _wakeUps[i] = new AutoResetEvent(false);
+        _wakeUps = new AutoResetEvent[numThreads - 1];
         _threads = new Thread[numThreads - 1];
         for (int i = 0; i < _threads.Length; i++)
         {
             int worker = i + 1;
+            _wakeUps[i] = new AutoResetEvent(false);
             _threads[i] = new Thread(() => Work(worker)) { IsBackground = true, Name = $"Hydragen CPU {worker}" };
             _threads[i].Start();
         }
@@ -77,7 +77,7 @@ internal sealed class WorkerPool : IDisposable
     public int NumLiveThreads => _threads.Count(thread => thread.IsAlive);
 
     /// <summary>Background threads that sleep until they are woken.</summary>
-    public int NumParked => _isParked.AsSpan(1).Count(1);
+    public int NumParked => _isParked.AsSpan().Count(1);
 
     /// <summary>Does all items and returns when they are done. The first exception of an item is thrown here; the items left are dropped.</summary>
     /// <param name="job">The work.</param>
@@ -138,12 +138,13 @@ internal sealed class WorkerPool : IDisposable
                 numComputeBound + Split(numOthers, worker, numWorkers), numComputeBound + Split(numOthers, worker + 1, numWorkers));
         }
         // A full fence on both sides: here between raising the generation and looking for parked threads, in Park between saying so
-        // and looking at the generation. One of the two sees the other, so no thread sleeps through a job that nobody wakes it for.
+        // and looking at the generation. One of the two sees the other, so no thread sleeps through a job that nobody wakes it for; a
+        // thread that wakes others was woken after the first fence, so it sees no less.
         Interlocked.Increment(ref _shared.Generation);
         WakeSome();
         TakeItems(0);
-        // The same in the other direction, between this thread and the one that reports the last item.
-        while (Volatile.Read(ref _shared.NumLeft) is var numLeft and not 0) Await(ref _shared.NumLeft, numLeft, 0, Stopwatch.GetTimestamp());
+        long waitsSince = Stopwatch.GetTimestamp();
+        while (Volatile.Read(ref _shared.NumLeft) != 0) Spin(Stopwatch.GetTimestamp() - waitsSince);
         // Failures were noted before their items were reported.
         ExceptionDispatchInfo? failure = _shared.Failure;
         _shared.Failure = null;
@@ -159,7 +160,7 @@ internal sealed class WorkerPool : IDisposable
         long idleSince = Stopwatch.GetTimestamp();
         while (true)
         {
-            if (Await(ref _shared.Generation, seen, worker, idleSince)) WakeSome();
+            if (Await(seen, worker, idleSince)) WakeSome();
             seen = Volatile.Read(ref _shared.Generation);
             if (_isDisposed) return;
             // A job without items for this worker leaves it idle.
@@ -169,32 +170,37 @@ internal sealed class WorkerPool : IDisposable
         }
     }
 
-    /// <summary>
-    /// Waits until a word has another value, spinning at first; may return early. Returns whether it was woken, which is a duty to
-    /// wake others.
-    /// </summary>
-    private bool Await(ref int word, int value, int worker, long idleSince)
+    /// <summary>Waits for another generation; may return early. Returns whether the thread was woken, which is a duty to wake others.</summary>
+    private bool Await(int seen, int worker, long idleSince)
     {
-        while (Volatile.Read(ref word) == value)
+        while (Volatile.Read(ref _shared.Generation) == seen)
         {
-            if (Stopwatch.GetTimestamp() - idleSince >= _spinTicks) return Park(ref word, value, worker);
-            Thread.SpinWait(SpinLength);
+            long idleTicks = Stopwatch.GetTimestamp() - idleSince;
+            if (idleTicks >= _spinTicks) return Park(seen, worker);
+            Spin(idleTicks);
         }
         return false;
     }
 
-    private bool Park(ref int word, int value, int worker)
+    private void Spin(long idleTicks)
+    {
+        // After a while, as the thread waited for may need this very processor.
+        if (idleTicks < _spinTicks / 8) Thread.SpinWait(SpinLength);
+        else Thread.Yield();
+    }
+
+    private bool Park(int seen, int worker)
     {
         Interlocked.Exchange(ref _isParked[worker], 1);
-        if (Volatile.Read(ref word) != value && Interlocked.Exchange(ref _isParked[worker], 0) == 1) return false;
-        _wakeUps[worker].WaitOne();
+        if (Volatile.Read(ref _shared.Generation) != seen && Interlocked.Exchange(ref _isParked[worker], 0) == 1) return false;
+        _wakeUps[worker - 1].WaitOne();
         return true;
     }
 
     private bool TryWake(int worker)
     {
-        if (Interlocked.CompareExchange(ref _isParked[worker], 0, 1) != 1) return false;
-        _wakeUps[worker].Set();
+        if (Interlocked.Exchange(ref _isParked[worker], 0) == 0) return false;
+        _wakeUps[worker - 1].Set();
         return true;
     }
 
@@ -232,7 +238,7 @@ internal sealed class WorkerPool : IDisposable
             if (Volatile.Read(ref _shared.Failure) is null) Execute(_shared.Job!, item, worker);
         }
         // One report for all: the counter's cache line goes from core to core for each.
-        if (numDone > 0 && Interlocked.Add(ref _shared.NumLeft, -numDone) == 0) TryWake(0);
+        if (numDone > 0) Interlocked.Add(ref _shared.NumLeft, -numDone);
     }
 
     private void Execute(Job job, int item, int worker)
