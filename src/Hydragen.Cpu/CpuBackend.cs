@@ -43,7 +43,6 @@ public sealed unsafe class CpuBackend : IComputeBackend
         CpuOptions? options, NativeAllocator allocator, long workspaceFloats = AttentionWork.DefaultWorkspaceFloats,
         IReadOnlyList<InstructionSet>? instructionSets = null)
     {
-        _work = new AttentionWork(workspaceFloats);
         _allocator = allocator;
         instructionSets ??= InstructionSet.All;
         InstructionSet instructionSet = InstructionSet.Select(instructionSets, options?.InstructionSet, out string reason);
@@ -55,6 +54,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _partWeights = new Scratch(allocator);
         _partMax = new Scratch(allocator);
         _pool = new WorkerPool(options?.NumThreads ?? Environment.ProcessorCount);
+        _work = new AttentionWork(workspaceFloats, _pool.NumThreads);
         Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
         Kernels =
         [

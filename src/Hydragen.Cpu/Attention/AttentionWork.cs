@@ -9,7 +9,7 @@ namespace Hydragen.Cpu;
 /// items that many vectors share (prefixes, prefill), which are bound by arithmetic, stand before those that wait for memory
 /// (suffixes): see <see cref="WorkerPool"/>.
 /// </summary>
-internal sealed class AttentionWork(long workspaceFloats)
+internal sealed class AttentionWork(long workspaceFloats, int numThreads)
 {
     /// <summary>Pages of a split.</summary>
     public const int PagesPerSplit = 16;
@@ -22,6 +22,10 @@ internal sealed class AttentionWork(long workspaceFloats)
 
     /// <summary>FP32 elements that the partial results of a wave may take: 64 MiB.</summary>
     public const long DefaultWorkspaceFloats = 16 << 20;
+
+    // Items bound by arithmetic are made smaller for more of them, down to so many vectors.
+    private const int MinVectors = 24;
+    private const int MinItemsPerThread = 3;
 
     private long _planId;
     private int _numHeads, _numKvHeads, _headDim, _maxVectors;
@@ -141,9 +145,12 @@ internal sealed class AttentionWork(long workspaceFloats)
             int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
             if (first < end && segment.NumKeys > 0) AssignParts(i, segment, first, end);
         }
-        AddItems(firstRow, endRow, readBound: false);
+        int blockVectors = _maxVectors;
+        while (numThreads > 1 && blockVectors >= 2 * MinVectors && CountComputeBound(firstRow, endRow, blockVectors) < MinItemsPerThread * numThreads)
+            blockVectors /= 2;
+        AddItems(firstRow, endRow, readBound: false, blockVectors);
         int numComputeBound = _numItems - firstItem;
-        AddItems(firstRow, endRow, readBound: true);
+        AddItems(firstRow, endRow, readBound: true, blockVectors);
         Ensure(ref _waves, _numWaves + 1);
         _waves[_numWaves++] = new AttentionWave(
             firstItem, _numItems - firstItem, numComputeBound, firstMergeRow, _numMergeRows - firstMergeRow);
@@ -159,24 +166,37 @@ internal sealed class AttentionWork(long workspaceFloats)
         }
     }
 
-    private void AddItems(int firstRow, int endRow, bool readBound)
+    private int CountComputeBound(int firstRow, int endRow, int blockVectors)
     {
-        int group = _numHeads / _numKvHeads;
+        int count = 0;
+        foreach (ref readonly AttentionSegment segment in Plan.Segments)
+        {
+            int numVectors = CountVectors(segment, firstRow, endRow);
+            if (numVectors > MaxReadBoundVectors) count += (numVectors + blockVectors - 1) / blockVectors * CountSplits(segment) * _numKvHeads;
+        }
+        return count;
+    }
+
+    private int CountVectors(in AttentionSegment segment, int firstRow, int endRow) =>
+        (Math.Min(endRow, segment.FirstRow + segment.NumRows) - Math.Max(firstRow, segment.FirstRow)) * (_numHeads / _numKvHeads);
+
+    private void AddItems(int firstRow, int endRow, bool readBound, int blockVectors)
+    {
         for (int i = 0; i < Plan.Segments.Length; i++)
         {
             AttentionSegment segment = Plan.Segments[i];
-            int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
-            if (first >= end || segment.NumKeys == 0 || (end - first) * group <= MaxReadBoundVectors != readBound) continue;
-            AddItems(i, segment, (first - segment.FirstRow) * group, (end - first) * group);
+            int numVectors = CountVectors(segment, firstRow, endRow);
+            if (numVectors <= 0 || segment.NumKeys == 0 || numVectors <= MaxReadBoundVectors != readBound) continue;
+            AddItems(i, segment, Math.Max(0, firstRow - segment.FirstRow) * (_numHeads / _numKvHeads), numVectors, blockVectors);
         }
     }
 
     /// <summary>The blocks of vectors that read the same keys stand side by side, since neighbours mostly run on one core.</summary>
-    private void AddItems(int index, in AttentionSegment segment, int firstVector, int numVectors)
+    private void AddItems(int index, in AttentionSegment segment, int firstVector, int numVectors, int blockVectors)
     {
-        int numBlocks = (numVectors + _maxVectors - 1) / _maxVectors;
+        int numBlocks = (numVectors + blockVectors - 1) / blockVectors;
         int blockSize = (numVectors + numBlocks - 1) / numBlocks;
-        blockSize = (blockSize + TileShape.MaxRows - 1) / TileShape.MaxRows * TileShape.MaxRows;
+        blockSize = Math.Min(blockVectors, (blockSize + TileShape.MaxRows - 1) / TileShape.MaxRows * TileShape.MaxRows);
         numBlocks = (numVectors + blockSize - 1) / blockSize;
         Ensure(ref _lastPositions, numBlocks);
         for (int block = 0; block < numBlocks; block++)
