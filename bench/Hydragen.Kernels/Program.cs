@@ -1,11 +1,19 @@
-// Measures every instruction set of this machine on matrix products and prefix attention: the tables of docs/kernels-cpu.md.
+// Measures every instruction set of this machine on matrix products and prefix attention, the table of docs/kernels-cpu.md; with the
+// argument "pool", the threads.
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Hydragen.Core;
 using Hydragen.Cpu;
+using Hydragen.Kernels;
 
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+if (args is ["pool"])
+{
+    PoolBenchmark.Run();
+    return;
+}
+
 int numThreads = args.Length > 0 ? int.Parse(args[0]) : Environment.ProcessorCount;
 ElementType[] types = [ElementType.Float32, ElementType.BFloat16];
 var columns = new List<(string Name, CpuBackend Backend, ElementType Type)>();

@@ -30,6 +30,9 @@ internal abstract unsafe class AttentionJob : Job
     /// <summary>Query vectors of an item at most.</summary>
     public abstract int MaxVectors { get; }
 
+    /// <summary>Items have a multiple of so many vectors, where there are enough.</summary>
+    public abstract int VectorMultiple { get; }
+
     /// <summary>FP32 elements of scratch that each worker needs.</summary>
     public abstract int ScratchPerWorker(int headDim);
 

@@ -21,12 +21,11 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     private const int GroupKeys = 32;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
 
-    // With so few vectors keys are passed in less time than memory takes to deliver the next.
-    private const int MaxReadBoundVectors = 16;
-
     private int UnitKeys => PairSoftmax.UnitKeys(Shape.HeadDim);
 
     public override int MaxVectors => BlockVectors * BlocksPerItem;
+
+    public override int VectorMultiple => BlockVectors;
 
     public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
 
@@ -58,7 +57,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += unitPages)
         {
-            if (fused is not null && item.NumVectors > MaxReadBoundVectors)
+            if (fused is not null && item.NumVectors > AttentionWork.MaxReadBoundVectors)
             {
                 page += unitPages * AddWholeUnits(block, item, segment, pages[..endPage], page, wholeUnits);
                 if (page >= endPage) break;
@@ -74,7 +73,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             for (int i = 0; i < unit.NumPages; i++)
             {
                 int next = page + unitPages + i;
-                unit.Ahead[i] = item.NumVectors <= MaxReadBoundVectors && next < endPage ? (nint)(Address(pages[next], item.KvHead) - unit.Pages[i]) : 0;
+                unit.Ahead[i] = item.NumVectors <= AttentionWork.MaxReadBoundVectors && next < endPage ? (nint)(Address(pages[next], item.KvHead) - unit.Pages[i]) : 0;
             }
             Score(block, unit);
             Weigh(block, unit);

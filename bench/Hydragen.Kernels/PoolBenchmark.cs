@@ -1,0 +1,75 @@
+using System.Diagnostics;
+using Hydragen.Cpu;
+
+namespace Hydragen.Kernels;
+
+/// <summary>What it costs to share out a job among threads.</summary>
+internal static class PoolBenchmark
+{
+    private const int NumRounds = 41;
+    private const int RunsPerRound = 200;
+    private const int NumWakes = 41;
+    private const int ItemsPerThread = 4;
+    private const double ItemMicroseconds = 5;
+
+    /// <summary>Prints a table with a row for 1, 2, 4, … threads.</summary>
+    public static void Run()
+    {
+        var work = new BusyJob { Length = BusyJob.LengthFor(ItemMicroseconds) };
+        var nothing = new BusyJob();
+        Console.WriteLine($"Microseconds a job: medians of {NumRounds} interleaved rounds of {RunsPerRound} jobs, and of {NumWakes} jobs after a pause");
+        Console.WriteLine();
+        Console.WriteLine($"| threads | empty, an item a thread | the same, threads parked | {ItemsPerThread} items of {ItemMicroseconds:0} µs a thread | busy share of the latter |");
+        Console.WriteLine("|---|---|---|---|---|");
+        int[] counts = ThreadCounts();
+        WorkerPool[] pools = [.. counts.Select(count => new WorkerPool(count))];
+        var empty = new double[pools.Length, NumRounds];
+        var parked = new double[pools.Length, NumWakes];
+        var busy = new double[pools.Length, NumRounds];
+        for (int round = 0; round < NumRounds; round++)
+        {
+            for (int i = 0; i < pools.Length; i++)
+            {
+                empty[i, round] = Time(pools[i], nothing, counts[i], RunsPerRound);
+                busy[i, round] = Time(pools[i], work, counts[i] * ItemsPerThread, RunsPerRound);
+            }
+        }
+        for (int wake = 0; wake < NumWakes; wake++)
+        {
+            for (int i = 0; i < pools.Length; i++)
+            {
+                while (pools[i].NumParked < counts[i] - 1) Thread.Sleep(1);
+                Thread.Sleep(2);
+                parked[i, wake] = Time(pools[i], nothing, counts[i], 1);
+            }
+        }
+        for (int i = 0; i < pools.Length; i++)
+        {
+            double job = Median(busy, i);
+            Console.WriteLine(
+                $"| {counts[i]} | {Median(empty, i):0.00} | {Median(parked, i):0.0} | {job:0.0} | {ItemsPerThread * ItemMicroseconds / job:0%} |");
+            pools[i].Dispose();
+        }
+    }
+
+    private static int[] ThreadCounts()
+    {
+        var counts = new List<int>();
+        for (int count = 1; count < Environment.ProcessorCount; count *= 2) counts.Add(count);
+        counts.Add(Environment.ProcessorCount);
+        return [.. counts];
+    }
+
+    private static double Time(WorkerPool pool, BusyJob job, int numItems, int numRuns)
+    {
+        long start = Stopwatch.GetTimestamp();
+        for (int run = 0; run < numRuns; run++) pool.Run(job, numItems);
+        return Stopwatch.GetElapsedTime(start).TotalMicroseconds / numRuns;
+    }
+
+    private static double Median(double[,] values, int row)
+    {
+        double[] sorted = [.. Enumerable.Range(0, values.GetLength(1)).Select(column => values[row, column]).Order()];
+        return sorted[sorted.Length / 2];
+    }
+}
