@@ -258,6 +258,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         merge.Work = _work;
         merge.NumHeads = shape.NumHeads;
         merge.HeadDim = shape.HeadDim;
+        merge.ScalesExactly = job.ScalesExactly;
         merge.Parts = parts;
         merge.Output = job.Output;
         merge.OutputType = job.OutputType;

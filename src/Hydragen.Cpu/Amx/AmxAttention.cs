@@ -8,12 +8,12 @@ internal sealed unsafe class AmxAttention : IDisposable
     private const int PageSteps = KvCache.PageSize / AmxAttentionEmitter.StepKeys;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
     private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort);
-    private const int MaxSteps = AttentionWork.KeysPerSplit / AmxAttentionEmitter.StepKeys;
+    private const int MaxSteps = (AttentionWork.KeysPerSplit + PairSoftmax.MaxUnitKeys) / AmxAttentionEmitter.StepKeys;
 
     private readonly AmxTile _tile;
     private readonly int _headDim, _unitPages, _unitSteps;
     private readonly ExecutableMemory _code;
-    private readonly nint _firstUnit, _nextUnits;
+    private readonly nint _firstUnit, _nextUnits, _lastValues;
 
     /// <summary>Generates the kernel.</summary>
     /// <exception cref="PlatformNotSupportedException">The system does not hand out executable memory.</exception>
@@ -24,11 +24,13 @@ internal sealed unsafe class AmxAttention : IDisposable
         _unitPages = PairSoftmax.UnitKeys(headDim) / KvCache.PageSize;
         _unitSteps = _unitPages * PageSteps;
         var builder = new CodeBuilder();
-        int first = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, addsValues: false));
-        int next = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, addsValues: true));
+        int first = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, scores: true, values: false));
+        int next = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, scores: true, values: true));
+        int last = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, scores: false, values: true));
         _code = builder.Build();
         _firstUnit = _code.Address + first;
         _nextUnits = _code.Address + next;
+        _lastValues = _code.Address + last;
     }
 
     /// <summary>Bytes that a call needs besides the state: two rings of scores and weights, totals and the steps.</summary>
@@ -83,19 +85,24 @@ internal sealed unsafe class AmxAttention : IDisposable
             // The caller's memory outlives this call.
             new ReadOnlySpan<float>(current, AmxAttentionEmitter.LaneBytes / sizeof(float)).CopyTo(new Span<float>(totals, AmxAttentionEmitter.LaneBytes / sizeof(float)));
         }
-        if (left == 0) AddLastValues(AmxAttentionState.Field<nuint>(state, AmxAttentionState.WeightsReadOffset), sums, pages[^_unitPages..], valueOffset);
-        return numUnits - (int)left;
+        int numLeft = (int)left;
+        if (numLeft == 0)
+        {
+            left = 1;
+            ((delegate* unmanaged<byte*, void>)_lastValues)(state);
+        }
+        return numUnits - numLeft;
     }
 
     /// <summary>Frees the code; none of it may be running.</summary>
     public void Dispose() => _code.Dispose();
 
-    /// <summary>Of each step: the keys of the next, the sums it adds to, the values of the unit before.</summary>
+    /// <summary>Of each step, and of those of a unit behind the last: the keys of the next, the sums it adds to, the values of the unit before.</summary>
     private void DescribeSteps(nuint* steps, float* sums, ReadOnlySpan<nuint> pages, nuint valueOffset)
     {
         int stepBytes = _headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort), numSteps = pages.Length * PageSteps;
         int strips = _headDim / TileShape.StripWidth / _unitSteps;
-        for (int step = 0; step < numSteps; step++, steps += AmxAttentionEmitter.StepBytes / sizeof(ulong))
+        for (int step = 0; step < numSteps + _unitSteps; step++, steps += AmxAttentionEmitter.StepBytes / sizeof(ulong))
         {
             int next = Math.Min(step + 1, numSteps - 1), part = step % _unitSteps * strips;
             steps[0] = pages[next / PageSteps] + (nuint)(next % PageSteps * stepBytes);
@@ -122,33 +129,6 @@ internal sealed unsafe class AmxAttention : IDisposable
                 CStrideBytes = TileShape.StripWidth * sizeof(float),
                 Steps = _headDim / AmxTileEmitter.TileDepth,
             });
-        }
-    }
-
-    private void AddLastValues(nuint weights, float* sums, ReadOnlySpan<nuint> pages, nint valueOffset)
-    {
-        AmxTileArguments arguments = new()
-        {
-            AStrideBytes = AmxTileEmitter.TileDepth * sizeof(ushort),
-            AStepBytes = AmxTileEmitter.TileBytes,
-            ATileBytes = _unitSteps * AmxTileEmitter.TileBytes,
-            StripStrideBytes = PageStripBytes,
-            CStrideBytes = _headDim * sizeof(float),
-            Steps = PageSteps,
-            Adds = 1,
-        };
-        for (int page = 0; page < _unitPages; page++)
-        {
-            for (int strip = 0; strip < _headDim / TileShape.StripWidth; strip += 2)
-            {
-                arguments.B = (byte*)pages[page] + valueOffset + strip * PageStripBytes;
-                for (int row = 0; row < AmxAttentionEmitter.Rows / AmxTileEmitter.TileRows; row++)
-                {
-                    arguments.A = (byte*)weights + row * arguments.ATileBytes + page * PageSteps * AmxTileEmitter.TileBytes;
-                    arguments.C = sums + row * AmxTileEmitter.TileRows * _headDim + strip * TileShape.StripWidth;
-                    _tile.Multiply(1, 2, 0, arguments);
-                }
-            }
         }
     }
 }

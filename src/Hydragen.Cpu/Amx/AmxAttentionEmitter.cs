@@ -61,8 +61,9 @@ internal sealed class AmxAttentionEmitter
 
     /// <summary>Emits the loop over whole units.</summary>
     /// <param name="code">Receives the instructions.</param>
-    /// <param name="addsValues">Whether values of the unit before are added: not for the first unit.</param>
-    public void Emit(Assembler code, bool addsValues)
+    /// <param name="scores">Whether there are scores to turn into weights, and to compute of the next keys: not behind the last unit.</param>
+    /// <param name="values">Whether values of the unit before are added: not for the first unit.</param>
+    public void Emit(Assembler code, bool scores, bool values)
     {
         Label unit = code.CreateLabel(), step = code.CreateLabel(), end = code.CreateLabel();
         AssemblerRegister64[] saved = [rbx, rbp, r12, r13, r14, r15];
@@ -88,17 +89,20 @@ internal sealed class AmxAttentionEmitter
         code.mov(Count, _unitSteps);
         code.Label(ref step);
         code.mov(Keys, __qword_ptr[Step]);
-        if (addsValues) code.mov(Sums, __qword_ptr[Step + sizeof(long)]);
-        Interleave(code, TileInstructions(addsValues), VectorInstructions());
+        if (values) code.mov(Sums, __qword_ptr[Step + sizeof(long)]);
+        Interleave(code, TileInstructions(scores, values), scores ? VectorInstructions() : []);
         code.add(Step, StepBytes);
         code.add(WeightsWritten, AmxTileEmitter.TileBytes);
         code.xchg(ScoresRead, ScoresWritten);
         code.dec(Count);
         code.jnz(step);
 
-        EmitUnitEnd(code);
-        code.kortestw(k2, k2);
-        code.jnz(end);
+        if (scores)
+        {
+            EmitUnitEnd(code);
+            code.kortestw(k2, k2);
+            code.jnz(end);
+        }
         code.xchg(Totals, OtherTotals);
         code.sub(WeightsWritten, _unitSteps * AmxTileEmitter.TileBytes);
         code.xchg(WeightsRead, WeightsWritten);
@@ -130,14 +134,14 @@ internal sealed class AmxAttentionEmitter
         }
     }
 
-    private List<(bool IsProduct, Action<Assembler> Emit)> TileInstructions(bool addsValues)
+    private List<(bool IsProduct, Action<Assembler> Emit)> TileInstructions(bool scores, bool values)
     {
         var list = new List<(bool, Action<Assembler>)>();
-        int strips = addsValues ? StripsPerStep : 0;
-        for (int i = 0; i < Math.Max(StepStrips, strips); i++)
+        int scoreStrips = scores ? StepStrips : 0, valueStrips = values ? StripsPerStep : 0;
+        for (int i = 0; i < Math.Max(scoreStrips, valueStrips); i++)
         {
-            if (i < StepStrips) AddScores(list, i);
-            if (i < strips) AddValues(list, i);
+            if (i < scoreStrips) AddScores(list, i);
+            if (i < valueStrips) AddValues(list, i);
         }
         return list;
     }

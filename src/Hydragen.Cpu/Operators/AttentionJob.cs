@@ -30,6 +30,9 @@ internal abstract unsafe class AttentionJob : Job
     /// <summary>Query vectors of an item at most.</summary>
     public abstract int MaxVectors { get; }
 
+    /// <summary>Whether what weights are relative to are integers.</summary>
+    public virtual bool ScalesExactly => false;
+
     /// <summary>Items have a multiple of so many vectors, where there are enough.</summary>
     public abstract int VectorMultiple { get; }
 

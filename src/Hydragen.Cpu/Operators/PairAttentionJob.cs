@@ -25,6 +25,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
 
     public override int MaxVectors => BlockVectors * BlocksPerItem;
 
+    public override bool ScalesExactly => true;
+
     public override int VectorMultiple => BlockVectors;
 
     public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
