@@ -266,6 +266,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         foreach (AttentionWave wave in _work.Waves)
         {
             job.FirstItem = wave.FirstItem;
+            job.NumItems = wave.NumItems;
             _pool.Run(job, wave.NumItems, wave.NumComputeBound);
             merge.FirstMergeRow = wave.FirstMergeRow;
             merge.NumMergeRows = wave.NumMergeRows;

@@ -10,6 +10,7 @@ internal abstract unsafe class AttentionJob : Job
 
     public AttentionWork Work = null!;
     public int FirstItem;
+    public int NumItems;
     public AttentionShape Shape = null!;
     public AttentionOptions Options = null!;
     public ElementConverter Converter = null!;

@@ -38,7 +38,10 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         product.Begin();
         AmxAttentionState.Initialize(scratch);
         for (int first = 0; first < work.NumVectors; first += BlockVectors)
-            Run(work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) }, scratch);
+        {
+            AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
+            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, scratch);
+        }
         product.End();
     }
 
@@ -47,7 +50,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
     }
 
-    private void Run(in AttentionItem item, byte* scratch)
+    private void Run(in AttentionItem item, in AttentionItem nextItem, byte* scratch)
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
@@ -56,13 +59,24 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         int unitPages = UnitKeys / KvCache.PageSize;
-        Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit];
+        bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
+        Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit], ahead = stackalloc nuint[MaxUnitPages];
+        ahead = ahead[..unitPages];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += unitPages)
         {
-            if (fused is not null && item.NumVectors > AttentionWork.MaxReadBoundVectors)
+            if (fused is not null)
             {
-                page += unitPages * AddWholeUnits(block, item, segment, pages[..endPage], page, wholeUnits);
-                if (page >= endPage) break;
+                int numWhole = CountWholeUnits(block, segment, endPage, page);
+                if (numWhole > 0)
+                {
+                    int numPages = numWhole * unitPages;
+                    for (int i = 0; i < numPages; i++) wholeUnits[i] = Address(pages[page + i], item.KvHead);
+                    FindAhead(item, nextItem, pages[..endPage], page + numPages, ahead);
+                    page += unitPages * fused.Run(
+                        block.State, block.Fused, block.Sums, block.Lanes, item.NumVectors, wholeUnits[..numPages], isReadBound ? ahead : wholeUnits[..1],
+                        (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
+                    if (page >= endPage) break;
+                }
             }
             Unit unit = new() { NumPages = Math.Min(unitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
             int low = page == 0 ? segment.FirstSlot : 0;
@@ -71,11 +85,11 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             FindVisible(block, segment.Mask, low, high, ref unit);
             if (unit.Low >= unit.High) continue;
             for (int i = 0; i < unit.NumPages; i++) unit.Pages[i] = Address(pages[page + i], item.KvHead);
-            // The matching line of the unit's next page, or of the next unit, is fetched with each line.
-            for (int i = 0; i < unit.NumPages; i++)
+            // With few vectors, the matching line of what is read next is fetched with each line.
+            if (isReadBound)
             {
-                int next = page + unitPages + i;
-                unit.Ahead[i] = item.NumVectors <= AttentionWork.MaxReadBoundVectors && next < endPage ? (nint)(Address(pages[next], item.KvHead) - unit.Pages[i]) : 0;
+                FindAhead(item, nextItem, pages[..endPage], page + unitPages, ahead);
+                for (int i = 0; i < unit.NumPages; i++) unit.Ahead[i] = (nint)(ahead[i] - unit.Pages[i]);
             }
             Score(block, unit);
             Weigh(block, unit);
@@ -85,22 +99,31 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             Finish(item, segment, i, block.Sums + i * block.SumSize, Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth)), block.References[i]);
     }
 
-    /// <summary>Adds the units from a page on that all vectors see whole, as far as the fused kernel gets; returns how many.</summary>
-    private int AddWholeUnits(in Block block, in AttentionItem item, in AttentionSegment segment, ReadOnlySpan<int> pages, int firstPage, Span<nuint> addresses)
+    /// <summary>How many units from a page on all vectors see whole, without anything added to their logits.</summary>
+    private int CountWholeUnits(in Block block, in AttentionSegment segment, int endPage, int firstPage)
     {
         if (Options.LogitSoftCap is not null || !Options.AlibiSlopes.IsEmpty || (firstPage == 0 && segment.FirstSlot > 0)) return 0;
-        int numPages = 0, unitKeys = UnitKeys, unitPages = unitKeys / KvCache.PageSize;
-        for (int page = firstPage; page + unitPages <= pages.Length; page += unitPages)
+        int count = 0, unitKeys = UnitKeys, unitPages = unitKeys / KvCache.PageSize;
+        for (int page = firstPage; page + unitPages <= endPage; page += unitPages, count++)
         {
             int position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize;
             if (page * KvCache.PageSize + unitKeys > segment.FirstSlot + segment.NumKeys) break;
             if (segment.Mask == AttentionMask.Causal && position + unitKeys - 1 > block.FirstPosition) break;
             if (Options.SlidingWindow is int window && position <= (long)block.LastPosition - window) break;
-            for (int i = 0; i < unitPages; i++) addresses[numPages++] = Address(pages[page + i], item.KvHead);
         }
-        if (numPages == 0) return 0;
-        return fused!.Run(
-            block.State, block.Fused, block.Sums, block.Lanes, addresses[..numPages], (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
+        return count;
+    }
+
+    /// <summary>The pages from one on that are read next: what is left of the item's, then those of the next item, which mostly runs on the same thread.</summary>
+    private void FindAhead(in AttentionItem item, in AttentionItem nextItem, ReadOnlySpan<int> pages, int page, Span<nuint> ahead)
+    {
+        AttentionSegment next = Work.Plan.Segments[nextItem.Segment];
+        int nextPage = nextItem.Split * AttentionWork.PagesPerSplit, lastPage = next.NumPages - 1;
+        for (int i = 0; i < ahead.Length; i++, page++)
+        {
+            ahead[i] = page < pages.Length ? Address(pages[page], item.KvHead)
+                : Address(Work.Plan.PageTable[next.FirstPage + Math.Min(nextPage++, lastPage)], nextItem.KvHead);
+        }
     }
 
     private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Cache.HeadOffset(Layer, kvHead);
