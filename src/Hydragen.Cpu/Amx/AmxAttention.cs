@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -10,14 +11,15 @@ internal sealed unsafe class AmxAttention : IDisposable
     private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort);
     private const int MaxSteps = (AttentionWork.KeysPerSplit + PairSoftmax.MaxUnitKeys) / AmxAttentionEmitter.StepKeys;
 
+    // Kernels live as long as the process, like the tiles.
+    private static readonly ConcurrentDictionary<int, (AmxAttention? Attention, string? WhyNot)> Kept = [];
+
     private readonly AmxTile _tile;
     private readonly int _headDim, _unitPages, _unitSteps;
     private readonly ExecutableMemory _code;
     private readonly Kernels _few, _many;
 
-    /// <summary>Generates the kernel.</summary>
-    /// <exception cref="PlatformNotSupportedException">The system does not hand out executable memory.</exception>
-    public AmxAttention(AmxTile tile, int headDim)
+    private AmxAttention(AmxTile tile, int headDim)
     {
         _tile = tile;
         _headDim = headDim;
@@ -31,6 +33,34 @@ internal sealed unsafe class AmxAttention : IDisposable
 
         Kernels Add(int numTiles) => new(AddKernel(numTiles, true, false), AddKernel(numTiles, true, true), AddKernel(numTiles, false, true));
         nint AddKernel(int numTiles, bool scores, bool values) => builder.Add(code => new AmxAttentionEmitter(headDim, numTiles).Emit(code, scores, values));
+    }
+
+    /// <summary>The kernel for a head size, made and tested on first use; null where it cannot run.</summary>
+    /// <param name="tile">The tiles that it uses.</param>
+    /// <param name="headDim">Elements of a head, a multiple of 32.</param>
+    /// <param name="whyNot">Why there is none, or null.</param>
+    public static AmxAttention? Get(AmxTile tile, int headDim, out string? whyNot)
+    {
+        (AmxAttention? attention, whyNot) = Kept.GetOrAdd(headDim, size => (TryCreate(tile, size, out string? failure), failure));
+        return attention;
+    }
+
+    private static AmxAttention? TryCreate(AmxTile tile, int headDim, out string? whyNot)
+    {
+        AmxAttention attention;
+        try
+        {
+            attention = new AmxAttention(tile, headDim);
+        }
+        catch (PlatformNotSupportedException exception)
+        {
+            whyNot = exception.Message;
+            return null;
+        }
+        whyNot = AmxAttentionSelfTest.Run(tile, attention, headDim, AmxTileEmitter.TileRows) ?? AmxAttentionSelfTest.Run(tile, attention, headDim, AmxAttentionEmitter.Rows);
+        if (whyNot is null) return attention;
+        attention.Dispose();
+        return null;
     }
 
     /// <summary>Bytes that a call needs besides the state: two rings of scores and weights, totals and the steps.</summary>
