@@ -275,7 +275,7 @@ public sealed unsafe class PairTileTests
         {
             var c = new Span<float>(_c.Pointer, count * Width);
             c.Fill(adds ? 3 : float.NaN);
-            var arguments = new PairTileArguments
+            var arguments = new TileArguments
             {
                 A = _a.Pointer + first * _depth * _type.SizeInBytes(),
                 AStrideBytes = _depth * _type.SizeInBytes(),
@@ -286,7 +286,7 @@ public sealed unsafe class PairTileTests
                 Depth = _depth,
                 Adds = adds ? 1 : 0,
             };
-            tile.Multiply(count, _strips, _type, ref arguments);
+            tile[_type].Multiply(count, _strips, ref arguments);
             return c.ToArray();
         }
 
