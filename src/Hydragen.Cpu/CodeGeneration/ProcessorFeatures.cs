@@ -7,6 +7,7 @@ internal static class ProcessorFeatures
 {
     private const int ExtendedFeatures = 7;
     private const int Avx512Bf16Bit = 1 << 5;
+    private const int Avx512VnniBit = 1 << 11;
 
     /// <summary>AVX-512 as the kernels need it, and the system saves its registers.</summary>
     public static bool HasAvx512 => Avx512F.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported && Avx512F.VL.IsSupported;
@@ -15,4 +16,8 @@ internal static class ProcessorFeatures
     public static bool HasAvx512Bf16 => HasAvx512
         && X86Base.CpuId(0, 0).Eax >= ExtendedFeatures && X86Base.CpuId(ExtendedFeatures, 0).Eax >= 1
         && (X86Base.CpuId(ExtendedFeatures, 1).Eax & Avx512Bf16Bit) != 0;
+
+    /// <summary>Dot products of INT8 quads: CPUID leaf 7, subleaf 0, ECX bit 11.</summary>
+    public static bool HasAvx512Vnni => HasAvx512
+        && X86Base.CpuId(0, 0).Eax >= ExtendedFeatures && (X86Base.CpuId(ExtendedFeatures, 0).Ecx & Avx512VnniBit) != 0;
 }

@@ -77,4 +77,10 @@ internal unsafe interface ISimd<V>
 
     /// <summary>Stores the lower 16 bits of each lane, which must fit.</summary>
     static abstract void StoreNarrowed(ushort* destination, V value);
+
+    /// <summary>Stores the lower 8 bits of each lane.</summary>
+    static abstract void StoreBytes(byte* destination, V value);
+
+    /// <summary>Rounds the lanes, taken as INT32, to FP32: to nearest, ties to even.</summary>
+    static abstract V ConvertToSingle(V value);
 }

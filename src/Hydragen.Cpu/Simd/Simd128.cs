@@ -101,4 +101,11 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreNarrowed(ushort* destination, Vector128<float> value) =>
         Vector128.Narrow(value.AsUInt32(), value.AsUInt32()).GetLower().Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(byte* destination, Vector128<float> value) =>
+        *(uint*)destination = Vector128.Narrow(Vector128.Narrow(value.AsUInt32(), Vector128<uint>.Zero), Vector128<ushort>.Zero).AsUInt32().ToScalar();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> ConvertToSingle(Vector128<float> value) => Vector128.ConvertToSingle(value.AsInt32());
 }

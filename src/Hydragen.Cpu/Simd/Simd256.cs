@@ -93,4 +93,11 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreNarrowed(ushort* destination, Vector256<float> value) =>
         Vector128.Narrow(value.GetLower().AsUInt32(), value.GetUpper().AsUInt32()).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(byte* destination, Vector256<float> value) =>
+        Vector128.Narrow(Vector128.Narrow(value.AsUInt32().GetLower(), value.AsUInt32().GetUpper()), Vector128<ushort>.Zero).GetLower().Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ConvertToSingle(Vector256<float> value) => Vector256.ConvertToSingle(value.AsInt32());
 }

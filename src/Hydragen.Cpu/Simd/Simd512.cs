@@ -92,4 +92,11 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreNarrowed(ushort* destination, Vector512<float> value) =>
         Avx512F.ConvertToVector256UInt16(value.AsUInt32()).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(byte* destination, Vector512<float> value) =>
+        Avx512F.ConvertToVector128Byte(value.AsUInt32()).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> ConvertToSingle(Vector512<float> value) => Vector512.ConvertToSingle(value.AsInt32());
 }
