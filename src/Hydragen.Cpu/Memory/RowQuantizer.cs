@@ -67,15 +67,13 @@ internal sealed unsafe class RowQuantizer<S, V> : RowQuantizer
         where T : struct, IStorage
     {
         V largest = default, mask = S.Bits(MagnitudeBits);
-        for (nint i = 0; i < count; i += S.Lanes)
-        {
-            V magnitude = S.And(Partial<S, V>.Load<T>(source, i, (int)Math.Min(S.Lanes, count - i)), mask);
-            largest = S.Select(S.LessThanBits(largest, magnitude), magnitude, largest);
-        }
+        nint i = 0;
+        for (; i <= count - S.Lanes; i += S.Lanes) largest = S.MaxBits(largest, S.And(T.Load<S, V>(source, i), mask));
+        if (i < count) largest = S.MaxBits(largest, S.And(Partial<S, V>.Load<T>(source, i, (int)(count - i)), mask));
         uint* lanes = stackalloc uint[S.Lanes];
         S.Store((float*)lanes, largest);
         uint result = 0;
-        for (int i = 0; i < S.Lanes; i++) result = Math.Max(result, lanes[i]);
+        for (int lane = 0; lane < S.Lanes; lane++) result = Math.Max(result, lanes[lane]);
         return result;
     }
 

@@ -72,6 +72,9 @@ internal unsafe interface ISimd<V>
     /// <summary>Signed comparison of the lanes as integers.</summary>
     static abstract V LessThanBits(V left, V right);
 
+    /// <summary>The larger of the lanes as signed integers.</summary>
+    static abstract V MaxBits(V left, V right);
+
     /// <summary>Loads 16-bit patterns, zero-extended to 32-bit lanes.</summary>
     static abstract V LoadWidened(ushort* source);
 

@@ -95,6 +95,9 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     public static Vector128<float> LessThanBits(Vector128<float> left, Vector128<float> right) => Vector128.LessThan(left.AsInt32(), right.AsInt32()).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> MaxBits(Vector128<float> left, Vector128<float> right) => Vector128.Max(left.AsInt32(), right.AsInt32()).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> LoadWidened(ushort* source) =>
         Vector128.WidenLower(Vector64.Load(source).ToVector128Unsafe()).AsSingle();
 

@@ -88,6 +88,9 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     public static Vector256<float> LessThanBits(Vector256<float> left, Vector256<float> right) => Vector256.LessThan(left.AsInt32(), right.AsInt32()).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> MaxBits(Vector256<float> left, Vector256<float> right) => Vector256.Max(left.AsInt32(), right.AsInt32()).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> LoadWidened(ushort* source) => Avx2.ConvertToVector256Int32(Vector128.Load(source)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
