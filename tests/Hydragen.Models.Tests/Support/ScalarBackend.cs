@@ -46,6 +46,7 @@ internal sealed class ScalarBackend : IComputeBackend
     public void EmbeddingLookup(PackedMatrix table, ReadOnlySpan<int> tokenIds, float scale, DeviceBuffer output)
     {
         var matrix = (ScalarMatrix)table;
+        Assert.Equal(WeightType.Model, matrix.WeightType);
         for (int row = 0; row < tokenIds.Length; row++)
         {
             for (int i = 0; i < matrix.InputSize; i++) Set(output, row * matrix.InputSize + i, matrix.Values[tokenIds[row] * matrix.InputSize + i] * scale);
@@ -155,9 +156,11 @@ internal sealed class ScalarBackend : IComputeBackend
 
     private static void RoundToInt8(Span<float> row)
     {
-        double scale = 0;
-        foreach (float value in row) scale = Math.Max(scale, Math.Abs((double)value) / 127);
-        for (int i = 0; i < row.Length; i++) row[i] = scale == 0 ? 0 : (float)(Math.Round(row[i] / scale) * scale);
+        float largest = 0;
+        foreach (float value in row) largest = Math.Max(largest, Math.Abs(value));
+        if (largest == 0) return;
+        float factor = 127 / largest, scale = largest / 127;
+        for (int i = 0; i < row.Length; i++) row[i] = MathF.Round(row[i] * factor) * scale;
     }
 
     private static void Normalize(ReadOnlySpan<float> input, float[] weight, float epsilon, DeviceBuffer output, int offset)
