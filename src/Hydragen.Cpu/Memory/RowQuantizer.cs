@@ -69,10 +69,10 @@ internal sealed unsafe class RowQuantizer<S, V> : RowQuantizer
         V largest = default, mask = S.Bits(MagnitudeBits);
         nint i = 0;
         for (; i <= count - S.Lanes; i += S.Lanes) largest = S.MaxBits(largest, S.And(T.Load<S, V>(source, i), mask));
-        if (i < count) largest = S.MaxBits(largest, S.And(Partial<S, V>.Load<T>(source, i, (int)(count - i)), mask));
         uint* lanes = stackalloc uint[S.Lanes];
         S.Store((float*)lanes, largest);
         uint result = 0;
+        for (; i < count; i++) result = Math.Max(result, BitConverter.SingleToUInt32Bits(T.Get(source, i)) & MagnitudeBits);
         for (int lane = 0; lane < S.Lanes; lane++) result = Math.Max(result, lanes[lane]);
         return result;
     }
@@ -84,9 +84,6 @@ internal sealed unsafe class RowQuantizer<S, V> : RowQuantizer
         V factor = S.Broadcast(inverseScale), addend = S.Broadcast(origin);
         nint i = 0;
         for (; i <= count - S.Lanes; i += S.Lanes) S.StoreBytes(destination + i, S.Add(S.Multiply(T.Load<S, V>(source, i), factor), addend));
-        if (i == count) return;
-        byte* lanes = stackalloc byte[S.Lanes];
-        S.StoreBytes(lanes, S.Add(S.Multiply(Partial<S, V>.Load<T>(source, i, (int)(count - i)), factor), addend));
-        Unsafe.CopyBlockUnaligned(destination + i, lanes, (uint)(count - i));
+        for (; i < count; i++) destination[i] = (byte)BitConverter.SingleToUInt32Bits(T.Get(source, i) * inverseScale + origin);
     }
 }
