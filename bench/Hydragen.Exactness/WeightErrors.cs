@@ -27,7 +27,7 @@ internal static class WeightErrors
             [(ElementType.BFloat16, WeightType.Model), (ElementType.Float32, WeightType.Int8), (ElementType.BFloat16, WeightType.Int8)])
         {
             float[][] actual = await LogitsAsync(inputs, new LanguageModelOptions { ComputeType = computeType, WeightType = weightType });
-            Row("documents", i => firstPositions[i], i => answerStarts[i] - 1);
+            Row("text", i => firstPositions[i], i => answerStarts[i] - 1);
             Row("answers", i => answerStarts[i] - 1, i => inputs[i].Length - 1);
 
             void Row(string name, Func<int, int> begin, Func<int, int> end)
@@ -42,7 +42,7 @@ internal static class WeightErrors
                     }
                 }
                 Console.WriteLine(
-                    $"| {computeType.ShortName()} | {weightType.Name()} | {errors.NumPositions} of {name} | {errors.Max:0.000} | {errors.Mean:0.0000} | {errors.MeanDivergence:0.0e+0} | {errors.MaxDivergence:0.0e+0} | {errors.SameGreedy} | {errors.SameSure} of {errors.NumSure} |");
+                    $"| {computeType.ShortName()} | {weightType.Name()} | {name}, {errors.NumPositions} | {errors.Max:0.000} | {errors.Mean:0.0000} | {errors.MeanDivergence:0.0e+0} | {errors.MaxDivergence:0.0e+0} | {errors.SameGreedy} | {errors.SameSure} of {errors.NumSure} |");
             }
         }
     }

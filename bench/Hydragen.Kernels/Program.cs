@@ -1,4 +1,5 @@
 // Measures every instruction set of this machine on matrix products and prefix attention: the tables of docs/kernels-cpu.md.
+// Arguments: the number of threads, then a part of the titles of the rows to measure; without them all threads, all rows.
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
@@ -6,6 +7,7 @@ using Hydragen.Core;
 using Hydragen.Cpu;
 
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+string wanted = args.Length > 1 ? args[1] : "";
 int numThreads = args.Length > 0 ? int.Parse(args[0]) : Environment.ProcessorCount;
 ElementType[] types = [ElementType.Float32, ElementType.BFloat16];
 var columns = new List<(string Name, CpuBackend Backend, ElementType Type)>();
@@ -33,6 +35,7 @@ foreach (int headDim in (int[])[64, 128])
 
 void Row(string title, double flop, Func<CpuBackend, ElementType, Action> prepare)
 {
+    if (!title.Contains(wanted, StringComparison.Ordinal)) return;
     Action[] actions = [.. columns.Select(column => prepare(column.Backend, column.Type))];
     foreach (Action action in actions) action();
     int numRounds = Math.Clamp((int)(3e11 / flop), 9, 61) | 1;

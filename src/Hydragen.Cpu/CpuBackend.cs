@@ -5,7 +5,7 @@ namespace Hydragen.Cpu;
 
 /// <summary>
 /// Runs every operator on the processor with SIMD kernels and a pool of threads. Storage is FP32, BF16 or FP16; arithmetic is
-/// FP32, into which products of BF16 fit without rounding. Not thread-safe.
+/// FP32, into which products of BF16 fit without rounding, and INT32 for INT8 weights. Not thread-safe.
 /// </summary>
 /// <remarks>
 /// For one instruction set, results are the same bit for bit whatever the number of threads, the timing and the pages used. A row of
