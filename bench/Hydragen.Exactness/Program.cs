@@ -1,9 +1,16 @@
-// Measures the errors of attention with and without cutting, against the FP64 reference: the table of docs/exactness.md.
+// Measures the tables of docs/exactness.md: the errors of attention with and without cutting, against the FP64 reference, or, with the
+// argument "weights", those of logits of rounded weights.
 using System.Globalization;
 using Hydragen.Core;
 using Hydragen.Cpu;
+using Hydragen.Exactness;
 
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
+if (args is ["weights"])
+{
+    await WeightErrors.WriteAsync();
+    return;
+}
 var shape = new AttentionShape(numHeads: 8, numKvHeads: 2, headDim: 128);
 int[] levels = [700, 1, 1000, 347];
 const int NumSequences = 32, SuffixLength = 64;

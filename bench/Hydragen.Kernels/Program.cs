@@ -1,5 +1,6 @@
-// Measures every instruction set of this machine on matrix products and prefix attention, the table of docs/kernels-cpu.md; with the
-// argument "pool", the threads.
+// Measures every instruction set of this machine on matrix products and prefix attention, the tables of docs/kernels-cpu.md; with the
+// argument "pool", the threads. Arguments: the number of threads, then a part of the titles of the rows to measure; without them all
+// threads, all rows.
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
@@ -14,6 +15,7 @@ if (args is ["pool"])
     return;
 }
 
+string wanted = args.Length > 1 ? args[1] : "";
 int numThreads = args.Length > 0 ? int.Parse(args[0]) : Environment.ProcessorCount;
 ElementType[] types = [ElementType.Float32, ElementType.BFloat16];
 var columns = new List<(string Name, CpuBackend Backend, ElementType Type)>();
@@ -23,17 +25,25 @@ foreach (string name in (string[])["vector128", "avx2", "avx512", "avx512bf16"])
     foreach (ElementType type in types) columns.Add((name, backend, type));
 }
 
-Console.WriteLine($"{numThreads} {(numThreads == 1 ? "thread" : "threads")}; GFLOP/s, median of interleaved rounds; f32 and bf16 are the types of inputs, queries, keys and values, weights are bf16");
+Console.WriteLine($"{numThreads} {(numThreads == 1 ? "thread" : "threads")}; GFLOP/s, median of interleaved rounds; f32 and bf16 are the types of inputs, queries, keys and values, weights are bf16 where nothing else is said");
 Console.WriteLine();
 Console.WriteLine($"| | {string.Join(" | ", columns.Select(column => $"{column.Name} {column.Type.ShortName()}"))} |");
 Console.WriteLine($"|---|{string.Concat(columns.Select(_ => "---|"))}");
-foreach ((int rows, int inputSize, int outputSize) in ((int, int, int)[])[(1, 4096, 4096), (16, 4096, 4096), (64, 4096, 4096), (256, 4096, 4096), (256, 768, 256)])
-    Row($"linear {rows} × {inputSize} → {outputSize}", 2.0 * rows * inputSize * outputSize, (backend, type) => PrepareLinear(backend, type, rows, inputSize, outputSize));
+(int Rows, int InputSize, int OutputSize)[] sizes = [(1, 4096, 4096), (16, 4096, 4096), (64, 4096, 4096), (256, 4096, 4096), (256, 768, 256)];
+foreach (WeightType weights in (WeightType[])[WeightType.Model, WeightType.Int8])
+{
+    foreach ((int rows, int inputSize, int outputSize) in sizes)
+    {
+        Row($"linear {rows} × {inputSize} → {outputSize}{(weights == WeightType.Int8 ? ", int8 weights" : "")}", 2.0 * rows * inputSize * outputSize,
+            (backend, type) => PrepareLinear(backend, type, weights, rows, inputSize, outputSize));
+    }
+}
 foreach (int headDim in (int[])[64, 128])
     Row($"attention 256 rows × 4096 keys, 8/4 heads of {headDim}", 4.0 * 256 * 4096 * 8 * headDim, (backend, type) => PrepareAttention(backend, type, headDim));
 
 void Row(string title, double flop, Func<CpuBackend, ElementType, Action> prepare)
 {
+    if (!title.Contains(wanted, StringComparison.Ordinal)) return;
     Action[] actions = [.. columns.Select(column => prepare(column.Backend, column.Type))];
     foreach (Action action in actions) action();
     int numRounds = Math.Clamp((int)(3e11 / flop), 9, 61) | 1;
@@ -65,9 +75,9 @@ CpuBackend? Create(string name)
     }
 }
 
-static Action PrepareLinear(CpuBackend backend, ElementType type, int rows, int inputSize, int outputSize)
+static Action PrepareLinear(CpuBackend backend, ElementType type, WeightType weights, int rows, int inputSize, int outputSize)
 {
-    PackedMatrix matrix = backend.PackMatrix(new RandomMatrix(outputSize, inputSize));
+    PackedMatrix matrix = backend.PackMatrix(new RandomMatrix(outputSize, inputSize), weights);
     DeviceBuffer input = Upload(backend, type, rows * inputSize), output = backend.Allocate(type, (long)rows * outputSize);
     return () => backend.Linear(input, rows, matrix, output);
 }

@@ -5,7 +5,7 @@ namespace Hydragen.Cpu;
 
 /// <summary>
 /// Runs every operator on the processor with SIMD kernels and a pool of threads. Storage is FP32, BF16 or FP16; arithmetic is
-/// FP32, into which products of BF16 fit without rounding. Not thread-safe.
+/// FP32, into which products of BF16 fit without rounding, and INT32 for INT8 weights. Not thread-safe.
 /// </summary>
 /// <remarks>
 /// For one instruction set, results are the same bit for bit whatever the number of threads, the timing and the pages used. A row of
@@ -14,20 +14,22 @@ namespace Hydragen.Cpu;
 /// for itself (<see cref="SharingMode.Paged"/>) gives the same bits, and so does prefilling in one piece or in several. A row without
 /// visible keys yields zeros and a log-sum-exp of −∞. A NaN stays in the rows that see it. Matrix products of BF16 inputs and BF16
 /// weights on <c>avx512bf16</c> count subnormal numbers as zero. A matrix is read only by backends of the instruction set that packed
-/// it, or of another with the same layout.
+/// it, or of another with the same layout. Products with INT8 weights have one layout and give the same bits on all instruction sets,
+/// but for a soft-cap.
 /// </remarks>
 public sealed unsafe class CpuBackend : IComputeBackend
 {
-    // Below so many elements waking a thread costs more than it saves.
-    private const long ElementsPerItem = 8192;
+    /// <summary>Name of the product with INT8 weights among <see cref="Kernels"/>.</summary>
+    internal const string Int8Product = "int8 matrix product";
 
     private readonly NativeAllocator _allocator;
     private readonly WorkerPool _pool;
     private readonly OperatorSet _operators;
     private readonly AttentionWork _work;
-    private readonly PackTilesJob _packTiles = new();
+    private readonly MatrixProduct _matrixProduct;
     private readonly ConditionalWeakTable<RotaryEmbedding, RotaryTable> _rotaryTables = [];
-    private readonly Scratch _workerScratch, _input, _partSums, _partWeights, _partMax;
+    private readonly Scratch _workerScratch, _partSums, _partWeights, _partMax;
+    private readonly Lazy<IReadOnlyList<KernelChoice>> _kernels;
     private bool _isDisposed;
 
     /// <summary>Creates a backend and starts its threads.</summary>
@@ -50,26 +52,27 @@ public sealed unsafe class CpuBackend : IComputeBackend
             ? instructionSets.First(row => row.Name == instructionSet.VectorName).Reason : reason;
         _operators = instructionSet.CreateOperators();
         _workerScratch = new Scratch(allocator);
-        _input = new Scratch(allocator);
         _partSums = new Scratch(allocator);
         _partWeights = new Scratch(allocator);
         _partMax = new Scratch(allocator);
         _pool = new WorkerPool(options?.NumThreads ?? Environment.ProcessorCount);
         _work = new AttentionWork(workspaceFloats, _pool.NumThreads);
         Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
-        Kernels =
+        _matrixProduct = new MatrixProduct(_operators, _pool, _workerScratch, allocator);
+        _kernels = new Lazy<IReadOnlyList<KernelChoice>>(() =>
         [
             new KernelChoice("attention", instructionSet.Name, reason),
             new KernelChoice("matrix product", instructionSet.Name, reason),
+            new KernelChoice(Int8Product, _operators.Quads.Name, _operators.QuadsReason),
             new KernelChoice("elementwise", instructionSet.VectorName, vectorReason),
-        ];
+        ]);
     }
 
     /// <inheritdoc/>
     public string Description { get; }
 
     /// <inheritdoc/>
-    public IReadOnlyList<KernelChoice> Kernels { get; }
+    public IReadOnlyList<KernelChoice> Kernels => _kernels.Value;
 
     /// <summary>Whether BF16 queries over a BF16 cache are computed by products of BF16, with weights rounded to BF16.</summary>
     internal bool PairsBFloat16 => _operators.PairsBFloat16;
@@ -94,7 +97,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
     }
 
     /// <inheritdoc/>
-    public PackedMatrix PackMatrix(MatrixSource source)
+    public PackedMatrix PackMatrix(MatrixSource source, WeightType weightType = WeightType.Model)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         ArgumentNullException.ThrowIfNull(source);
@@ -102,13 +105,21 @@ public sealed unsafe class CpuBackend : IComputeBackend
             throw new ArgumentException($"A matrix of [{source.OutputSize}, {source.InputSize}] has no elements.", nameof(source));
         if (!source.Bias.IsEmpty && source.Bias.Length != source.OutputSize)
             throw new ArgumentException($"The bias has {source.Bias.Length} elements for {source.OutputSize} rows.", nameof(source));
-        return new CpuMatrix(_allocator, source, _operators.PairsBFloat16);
+        if (weightType is not (WeightType.Model or WeightType.Int8)) throw new ArgumentOutOfRangeException(nameof(weightType), weightType, "Unknown weight type.");
+        if (weightType == WeightType.Int8 && source.InputSize > QuadKernel.MaxInputSize)
+        {
+            throw new ArgumentException(
+                $"Rows of {source.InputSize} elements are too long for int8 weights; their sums in INT32 allow at most {QuadKernel.MaxInputSize}.", nameof(source));
+        }
+        return new CpuMatrix(_allocator, source, weightType, _operators);
     }
 
     /// <inheritdoc/>
     public void EmbeddingLookup(PackedMatrix table, ReadOnlySpan<int> tokenIds, float scale, DeviceBuffer output)
     {
         CpuMatrix matrix = Check.Matrix(table, _operators, nameof(table));
+        if (matrix.IsQuantized)
+            throw new ArgumentException("The table was packed as int8; look-ups need weights in the type of the model.", nameof(table));
         CpuBuffer result = Check.Float32(output, (long)tokenIds.Length * matrix.InputSize, nameof(output));
         foreach (int id in tokenIds)
         {
@@ -136,7 +147,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.Input = source.Pointer;
         job.InputType = source.ElementType;
         job.Residual = null;
-        _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+        _pool.Run(job, RowItems.Count(numRows, job.RowsPerItem));
         KeepAlive(input, weight, output);
     }
 
@@ -150,7 +161,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.InputType = source.ElementType;
         job.Residual = (float*)Check.Float32(residual, (long)numRows * weight.Length, nameof(residual)).Pointer;
         job.DeltaScale = deltaScale;
-        _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+        _pool.Run(job, RowItems.Count(numRows, job.RowsPerItem));
         KeepAlive(residual, delta, weight, output);
     }
 
@@ -162,9 +173,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         CpuBuffer source = Check.Buffer(input, (long)numRows * weights.InputSize, nameof(input));
         CpuBuffer result = Check.Buffer(output, (long)numRows * weights.OutputSize, nameof(output));
         Check.NotSame(output, input, nameof(output));
-        ElementType inputType = _operators.Linear.InputTypeFor(source.ElementType, weights);
-        byte* rows = PrepareRows(source, numRows, null, weights, inputType);
-        Multiply(rows, inputType, numRows, weights, 1, null, result);
+        _matrixProduct.Multiply(source, null, numRows, weights, 1, null, result);
         KeepAlive(input, matrix, output);
     }
 
@@ -200,7 +209,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.InputType = source.ElementType;
         job.Shape = shape;
         job.NumRows = numRows;
-        job.RowsPerItem = RowsPerItem((long)(shape.NumHeads + 2 * shape.NumKvHeads) * shape.HeadDim);
+        job.RowsPerItem = RowItems.RowsPerItem((long)(shape.NumHeads + 2 * shape.NumKvHeads) * shape.HeadDim);
         job.Converter = _operators.Converter;
         job.Layer = layer;
         job.Query = result.Pointer;
@@ -209,7 +218,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         {
             job.Positions = rowPositions;
             job.Slots = rowSlots;
-            _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+            _pool.Run(job, RowItems.Count(numRows, job.RowsPerItem));
         }
         KeepAlive(queryKeyValue, norm, cache, query);
     }
@@ -270,7 +279,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
             _pool.Run(job, wave.NumItems, wave.NumComputeBound);
             merge.FirstMergeRow = wave.FirstMergeRow;
             merge.NumMergeRows = wave.NumMergeRows;
-            _pool.Run(merge, NumItems(wave.NumMergeRows, MergeJob.RowsPerItem));
+            _pool.Run(merge, RowItems.Count(wave.NumMergeRows, MergeJob.RowsPerItem));
         }
         KeepAlive(query, cache, output, logSumExp);
     }
@@ -289,12 +298,12 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.GateUp = source.Pointer;
         job.InputType = source.ElementType;
         job.NumRows = numRows;
-        job.RowsPerItem = RowsPerItem(2L * intermediateSize);
+        job.RowsPerItem = RowItems.RowsPerItem(2L * intermediateSize);
         job.IntermediateSize = intermediateSize;
         job.Activation = activation;
         job.Output = result.Pointer;
         job.OutputType = result.ElementType;
-        _pool.Run(job, NumItems(numRows, job.RowsPerItem));
+        _pool.Run(job, RowItems.Count(numRows, job.RowsPerItem));
         KeepAlive(gateUp, output);
     }
 
@@ -312,12 +321,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
             if (row < 0 || row >= source.Length / weights.InputSize)
                 throw new ArgumentOutOfRangeException(nameof(rows), row, $"The hidden buffer has {source.Length / weights.InputSize} rows.");
         }
-        fixed (int* chosen = rows)
-        {
-            ElementType inputType = _operators.Linear.InputTypeFor(source.ElementType, weights);
-            byte* gathered = PrepareRows(source, rows.Length, chosen, weights, inputType);
-            Multiply(gathered, inputType, rows.Length, weights, scale, softCap, result);
-        }
+        fixed (int* chosen = rows) _matrixProduct.Multiply(source, chosen, rows.Length, weights, scale, softCap, result);
         KeepAlive(hidden, head, logits);
     }
 
@@ -330,7 +334,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         foreach (KeyValuePair<RotaryEmbedding, RotaryTable> entry in _rotaryTables) entry.Value.Dispose();
         _rotaryTables.Clear();
         _workerScratch.Dispose();
-        _input.Dispose();
+        _matrixProduct.Dispose();
         _partSums.Dispose();
         _partWeights.Dispose();
         _partMax.Dispose();
@@ -345,10 +349,6 @@ public sealed unsafe class CpuBackend : IComputeBackend
         GC.KeepAlive(fourth);
     }
 
-    private static int NumItems(int numRows, int rowsPerItem) => (int)(((long)numRows + rowsPerItem - 1) / rowsPerItem);
-
-    private static int RowsPerItem(long elementsPerRow) => (int)Math.Max(1, ElementsPerItem / elementsPerRow);
-
     private static CpuBuffer PrepareNorm(
         NormJob job, DeviceBuffer input, string inputName, int numRows, DeviceBuffer weight, float epsilon, DeviceBuffer output)
     {
@@ -358,7 +358,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         CpuBuffer source = Check.Buffer(input, (long)numRows * hiddenSize, inputName);
         CpuBuffer result = Check.Buffer(output, (long)numRows * hiddenSize, nameof(output));
         job.NumRows = numRows;
-        job.RowsPerItem = RowsPerItem(hiddenSize);
+        job.RowsPerItem = RowItems.RowsPerItem(hiddenSize);
         job.HiddenSize = hiddenSize;
         job.Weight = (float*)weights.Pointer;
         job.Epsilon = epsilon;
@@ -381,56 +381,5 @@ public sealed unsafe class CpuBackend : IComputeBackend
         }
         table.Ensure(positions);
         return table;
-    }
-
-    /// <summary>The rows, or chosen ones, in the form in which the matrix product reads them.</summary>
-    private byte* PrepareRows(CpuBuffer source, int numRows, int* rows, CpuMatrix matrix, ElementType type)
-    {
-        if (_operators.Linear.PacksTiles(type, matrix))
-        {
-            PackTilesJob job = _packTiles;
-            job.Source = (ushort*)source.Pointer;
-            job.Rows = rows;
-            job.NumRows = numRows;
-            job.RowLength = matrix.InputSize;
-            job.Destination = _input.Bytes(PackTilesJob.Size(numRows, matrix.InputSize));
-            _pool.Run(job, PackTilesJob.CountItems(numRows));
-            return job.Destination;
-        }
-        return rows == null && source.ElementType == type ? source.Pointer : GatherRows(source, numRows, rows, matrix.InputSize, type);
-    }
-
-    private byte* GatherRows(CpuBuffer source, int numRows, int* rows, int rowLength, ElementType type)
-    {
-        GatherJob job = _operators.Gather;
-        job.Converter = _operators.Converter;
-        job.Type = source.ElementType;
-        job.Source = source.Pointer;
-        job.Destination = _input.Bytes((long)numRows * rowLength * type.SizeInBytes());
-        job.DestinationType = type;
-        job.Rows = rows;
-        job.NumRows = numRows;
-        job.RowLength = rowLength;
-        job.RowsPerItem = RowsPerItem(rowLength);
-        _pool.Run(job, NumItems(numRows, job.RowsPerItem));
-        return job.Destination;
-    }
-
-    private void Multiply(byte* input, ElementType inputType, int numRows, CpuMatrix matrix, float scale, float? softCap, CpuBuffer output)
-    {
-        LinearJob job = _operators.Linear;
-        job.Input = input;
-        job.InputType = inputType;
-        job.NumRows = numRows;
-        job.Matrix = matrix;
-        job.NumBlocks = (numRows + job.RowsPerBlock - 1) / job.RowsPerBlock;
-        job.Weights = matrix.Weights;
-        job.Bias = matrix.Bias;
-        job.Scale = scale;
-        job.SoftCap = softCap;
-        job.Output = output.Pointer;
-        job.OutputType = output.ElementType;
-        job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * job.ScratchPerWorker);
-        _pool.Run(job, job.CountItems());
     }
 }

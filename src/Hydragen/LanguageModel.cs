@@ -127,7 +127,12 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
         DecoderModel? model = null;
         try
         {
-            var decoderOptions = new DecoderOptions { ComputeType = options.ComputeType, MaxBatchRows = options.MaxBatchRows };
+            var decoderOptions = new DecoderOptions
+            {
+                ComputeType = options.ComputeType,
+                WeightType = options.WeightType,
+                MaxBatchRows = options.MaxBatchRows,
+            };
             model = DecoderModel.Load(folder, options.Backend ?? ownBackend!, decoderOptions, progress, cancellationToken);
             var engine = new InferenceEngine(model, tokenizer, new InferenceEngineOptions { MaxKvBytes = options.MaxKvBytes });
             return new LanguageModel(ownBackend, model, engine);

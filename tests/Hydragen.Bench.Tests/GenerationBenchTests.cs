@@ -21,6 +21,7 @@ public sealed class GenerationBenchTests
             lines[1..^1].Select(line => $"{line.GetProperty("batch").GetInt32()} {line.GetProperty("mode").GetString()}"));
         foreach (JsonElement line in lines[1..^1])
         {
+            Assert.Equal("model", line.GetProperty("weight_type").GetString());
             Assert.True(line.GetProperty("decode_tokens_per_second").GetProperty("median").GetDouble() > 0);
             Assert.True(line.GetProperty("prefill_tokens_per_second").GetProperty("median").GetDouble() > 0);
             bool isCopied = line.GetProperty("mode").GetString() == "copied";
@@ -28,6 +29,14 @@ public sealed class GenerationBenchTests
             Assert.Equal(isCopied ? batch * 74 : 70 + batch * 4, line.GetProperty("kv_tokens").GetInt32());
         }
         Assert.Contains("S_TG t/s", run.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Weights_can_be_INT8()
+    {
+        BenchRun run = await BenchRun.RunAsync($"{Tiny} --batch 2 --prefix 70 --new-tokens 4 --weight-type int8 --modes hydragen --json");
+        Assert.Equal("int8", run.Lines[1].GetProperty("weight_type").GetString());
+        Assert.True(run.Lines[1].GetProperty("decode_tokens_per_second").GetProperty("median").GetDouble() > 0);
     }
 
     [Fact]

@@ -34,10 +34,10 @@ public sealed class DemoTests
     [Fact]
     public async Task Without_json_everything_goes_to_standard_error_and_the_seed_is_shown()
     {
-        CliResult result = await Cli.RunAsync("demo", "--questions", "1", "--document-tokens", "128");
+        CliResult result = await Cli.RunAsync("demo", "--questions", "1", "--document-tokens", "128", "--weight-type", "int8");
         result.AssertSuccess();
         Assert.Empty(result.Output);
-        Assert.Matches(@"\(seed \d+\), 1 question, ", result.Error);
+        Assert.Matches(@"\(seed \d+\), 1 question, .*, int8 weights", result.Error);
         Assert.Contains("  Q: ", result.Error, StringComparison.Ordinal);
         Assert.Contains("  A: ", result.Error, StringComparison.Ordinal);
     }

@@ -43,6 +43,18 @@ public sealed class GenerateTests : IDisposable
         CliResult result = await Cli.GenerateAsync("--prompt", "a", "--max-new-tokens", "2", "--stats");
         Assert.Single(result.Lines);
         Assert.Contains("KV memory", result.Error, StringComparison.Ordinal);
+        // 6,303,744 weights of two bytes, but norms, 13 of 256, in four.
+        Assert.Contains("12.0 MiB", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task INT8_weights_are_named_and_counted_in_the_statistics()
+    {
+        CliResult result = await Cli.GenerateAsync("--prompt", "a", "--max-new-tokens", "2", "--stats", "--weight-type", "int8");
+        Assert.Single(result.Lines);
+        // A byte for each of 6,300,416 weights of products, eight for each of 20,003 channels, two for each of 402,176 numbers of the
+        // table that look-ups read, norms and padding: 7,288,192 bytes.
+        Assert.Contains("7.0 MiB, int8 weights", result.Error, StringComparison.Ordinal);
     }
 
     [Fact]

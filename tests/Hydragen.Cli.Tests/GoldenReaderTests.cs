@@ -27,12 +27,14 @@ public sealed class GoldenReaderTests : IDisposable
     }
 
     [Theory]
-    [InlineData("hydragen", "f32")]
-    [InlineData("paged", "f32")]
-    [InlineData("copied", "f32")]
-    [InlineData("hydragen", "bf16")]
-    [InlineData("copied", "bf16")]
-    public async Task Greedy_answers_have_the_same_ids(string sharing, string computeType)
+    [InlineData("hydragen", "f32", "model")]
+    [InlineData("paged", "f32", "model")]
+    [InlineData("copied", "f32", "model")]
+    [InlineData("hydragen", "bf16", "model")]
+    [InlineData("copied", "bf16", "model")]
+    [InlineData("hydragen", "f32", "int8")]
+    [InlineData("copied", "bf16", "int8")]
+    public async Task Greedy_answers_have_the_same_ids(string sharing, string computeType, string weightType)
     {
         string tree = _folder.Write("tree.json", JsonSerializer.Serialize(new
         {
@@ -40,7 +42,7 @@ public sealed class GoldenReaderTests : IDisposable
             children = _golden.Cases.Select(item => new { text = item.Prompt }),
         }));
         CliResult result = await Cli.GenerateAsync(
-            "--tree", tree, "--sharing", sharing, "--compute-type", computeType, "--max-new-tokens", $"{_golden.Cases.Max(item => item.AnswerIds.Count)}");
+            "--tree", tree, "--sharing", sharing, "--compute-type", computeType, "--weight-type", weightType, "--max-new-tokens", $"{_golden.Cases.Max(item => item.AnswerIds.Count)}");
         JsonElement[] lines = result.Lines;
         Assert.Equal(_golden.Cases.Count, lines.Length);
         for (int i = 0; i < lines.Length; i++)

@@ -46,6 +46,19 @@ public sealed class ScoreTests : IDisposable
     }
 
     [Fact]
+    public async Task INT8_weights_move_the_log_probabilities_a_little()
+    {
+        string[] args = ["score", "--model", Cli.EmbeddedModel];
+        const string input = """{"text":"These are the facts."}""";
+        double[] Probabilities(CliResult result) =>
+            [.. Assert.Single(result.Lines).GetProperty("logprobs").EnumerateArray().Skip(1).Select(value => value.GetDouble())];
+        double[] stored = Probabilities(await Cli.RunWithInputAsync(input, args));
+        double[] rounded = Probabilities(await Cli.RunWithInputAsync(input, [.. args, "--weight-type", "int8"]));
+        Assert.NotEqual(stored, rounded);
+        for (int i = 0; i < stored.Length; i++) Assert.Equal(stored[i], rounded[i], 1.0);
+    }
+
+    [Fact]
     public async Task Text_is_scored_with_the_special_tokens_of_the_model()
     {
         CliResult result = await Cli.RunWithInputAsync("""{"text":"These are"}""", "score", "--model", Cli.EmbeddedModel);

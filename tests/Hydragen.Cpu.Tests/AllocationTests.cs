@@ -7,15 +7,18 @@ namespace Hydragen.Cpu.Tests;
 [Collection(nameof(AllocationTests))]
 public sealed class AllocationTests
 {
-    public static TheoryData<string, ElementType> Cases
+    public static TheoryData<string, ElementType, WeightType> Cases
     {
         get
         {
-            var cases = new TheoryData<string, ElementType>();
+            var cases = new TheoryData<string, ElementType, WeightType>();
             foreach (string name in InstructionSets.Names)
             {
-                cases.Add(name, ElementType.Float32);
-                cases.Add(name, ElementType.BFloat16);
+                foreach (WeightType weightType in Enum.GetValues<WeightType>())
+                {
+                    cases.Add(name, ElementType.Float32, weightType);
+                    cases.Add(name, ElementType.BFloat16, weightType);
+                }
             }
             return cases;
         }
@@ -26,7 +29,7 @@ public sealed class AllocationTests
 
     [Theory]
     [MemberData(nameof(Cases))]
-    public void A_decode_step_allocates_no_managed_memory(string instructionSet, ElementType computeType)
+    public void A_decode_step_allocates_no_managed_memory(string instructionSet, ElementType computeType, WeightType weightType)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet, 3);
         const int numSequences = 8, hidden = 64, intermediate = 96, vocabulary = 130;
@@ -40,11 +43,11 @@ public sealed class AllocationTests
         using DeviceBuffer logits = Buffer(numSequences * vocabulary), weight = Buffer(hidden), headWeight = Buffer(16), logSumExp = Buffer(numSequences * 4);
         weight.Upload(RandomTensors.Normal(random, hidden, 1));
         headWeight.Upload(RandomTensors.Normal(random, 16, 1));
+        PackedMatrix Pack(int outputSize, int inputSize, bool hasBias) =>
+            backend.PackMatrix(new TestMatrix(random, outputSize, inputSize, ElementType.BFloat16, hasBias), weightType);
         using PackedMatrix embedding = backend.PackMatrix(new TestMatrix(random, vocabulary, hidden, ElementType.BFloat16, false));
-        using PackedMatrix jointWeights = backend.PackMatrix(new TestMatrix(random, 128, hidden, ElementType.BFloat16, true));
-        using PackedMatrix outWeights = backend.PackMatrix(new TestMatrix(random, hidden, hidden, ElementType.BFloat16, false));
-        using PackedMatrix upWeights = backend.PackMatrix(new TestMatrix(random, 2 * intermediate, hidden, ElementType.BFloat16, false));
-        using PackedMatrix downWeights = backend.PackMatrix(new TestMatrix(random, hidden, intermediate, ElementType.BFloat16, false));
+        using PackedMatrix head = Pack(vocabulary, hidden, false), jointWeights = Pack(128, hidden, true), outWeights = Pack(hidden, hidden, false);
+        using PackedMatrix upWeights = Pack(2 * intermediate, hidden, false), downWeights = Pack(hidden, intermediate, false);
         using KvCache cache = backend.CreateKvCache(new KvCacheShape(1, 2, 16, ElementType.BFloat16), 20 + numSequences);
         cache.Write(0, Enumerable.Range(0, (20 + numSequences) * 64).ToArray(), new float[(20 + numSequences) * 64 * 32], new float[(20 + numSequences) * 64 * 32]);
         var rotary = new PlainRotary(16);
@@ -77,7 +80,7 @@ public sealed class AllocationTests
             backend.GatedActivation(gateUp, numSequences, intermediate, ActivationKind.Gelu, gated);
             backend.Linear(gated, numSequences, downWeights, x);
             backend.AddRmsNorm(residual, x, 0.5f, numSequences, weight, 1e-6f, x);
-            backend.Logits(x, rows, embedding, 1, 30, logits);
+            backend.Logits(x, rows, head, 1, 30, logits);
         }
 
         for (int length = 1; length <= 40; length++) Step(length);

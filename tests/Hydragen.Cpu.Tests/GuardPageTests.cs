@@ -59,6 +59,9 @@ public sealed unsafe class GuardPageTests
         }
         LinearTests.VerifyEmbeddings(backend);
         LinearTests.VerifyLogits(backend);
+        for (int size = 1; size <= 150; size += 7)
+            Int8LinearTests.Verify(backend, 1 + size % 7, 1 + size % 50, size, (ElementType)(size % 3), (ElementType)(size / 3 % 3), hasBias: true);
+        Int8LinearTests.VerifyLogits(backend);
     });
 
     [Theory]

@@ -143,7 +143,9 @@ public sealed unsafe class PairTileTests
         Assert.Equal("avx512", chosen.Name);
         Assert.EndsWith("; avx512bf16 is off: the self-test erred", reason, StringComparison.Ordinal);
         using var backend = new CpuBackend(new CpuOptions { InstructionSet = string.Empty }, NativeAllocator.Default, instructionSets: table);
-        Assert.All(backend.Kernels, kernel => Assert.Equal(("avx512", reason), (kernel.Kernel, kernel.Reason)));
+        Assert.All(
+            backend.Kernels.Where(kernel => kernel.Operation != CpuBackend.Int8Product),
+            kernel => Assert.Equal(("avx512", reason), (kernel.Kernel, kernel.Reason)));
         LinearTests.Verify(backend, 7, 40, 33, ElementType.BFloat16, ElementType.BFloat16, ElementType.Float32, hasBias: true);
         PlatformNotSupportedException refused = Assert.Throws<PlatformNotSupportedException>(() => InstructionSet.Select(table, "avx512bf16", out _));
         Assert.Contains("the self-test erred", refused.Message, StringComparison.Ordinal);
@@ -275,7 +277,7 @@ public sealed unsafe class PairTileTests
         {
             var c = new Span<float>(_c.Pointer, count * Width);
             c.Fill(adds ? 3 : float.NaN);
-            var arguments = new PairTileArguments
+            var arguments = new TileArguments
             {
                 A = _a.Pointer + first * _depth * _type.SizeInBytes(),
                 AStrideBytes = _depth * _type.SizeInBytes(),
@@ -286,7 +288,7 @@ public sealed unsafe class PairTileTests
                 Depth = _depth,
                 Adds = adds ? 1 : 0,
             };
-            tile.Multiply(count, _strips, _type, ref arguments);
+            tile[_type].Multiply(count, _strips, ref arguments);
             return c.ToArray();
         }
 

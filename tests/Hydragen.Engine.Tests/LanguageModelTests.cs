@@ -1,3 +1,5 @@
+using Hydragen.Core;
+
 namespace Hydragen.Engine.Tests;
 
 public sealed class LanguageModelTests : IAsyncLifetime
@@ -22,6 +24,19 @@ public sealed class LanguageModelTests : IAsyncLifetime
         Assert.Equal(6, output.Statistics.Completions);
         int[] prompt = [.. "apple"u8.ToArray().Select(value => (int)value)];
         Assert.Equal(_tiny.GreedyWithoutCache(prompt, 10), output.Results[2].TokenIds);
+    }
+
+    [Fact]
+    public async Task Weights_can_be_INT8_and_sharing_changes_no_token()
+    {
+        await using LanguageModel model = await LanguageModel.LoadAsync(_tiny.Folder, new LanguageModelOptions { WeightType = WeightType.Int8 });
+        Assert.Equal(WeightType.Int8, model.Engine.Model.WeightType);
+        Assert.True(model.Engine.Model.WeightBytes < 2 * _model.Engine.Model.WeightBytes / 3);
+        string[] prompts = ["one story, one end", "one story, two ends"];
+        GenerationOutput shared = await model.GenerateAsync(prompts, Greedy with { MinSharedTokens = 1 });
+        GenerationOutput copied = await model.GenerateAsync(prompts, Greedy with { Sharing = SharingMode.Copied, MinSharedTokens = 1 });
+        Assert.True(shared.Statistics.SharedTokens > 0);
+        Assert.Equal(shared.Results.Select(result => result.TokenIds), copied.Results.Select(result => result.TokenIds));
     }
 
     [Fact]

@@ -46,6 +46,24 @@ public static class Tolerance
     public static double DotProduct(double sumOfSquares, int numTerms) =>
         1e-7 * (1 + Math.Sqrt(numTerms)) * Math.Sqrt(sumOfSquares) + 1e-12;
 
+    /// <summary>
+    /// A product of rows that are both rounded to INT8 with a scale of max / 127: each number moves by at most half a level,
+    /// max / 254, so |Σ a·b − Σ a'·b'| ≤ Σ (|a|·δb + |b|·δa + δa·δb); a thousandth more covers the FP32 roundings of levels and scales.
+    /// </summary>
+    public static double Int8Product(ReadOnlySpan<float> left, ReadOnlySpan<float> right)
+    {
+        double leftMax = 0, rightMax = 0, leftSum = 0, rightSum = 0;
+        for (int i = 0; i < left.Length; i++)
+        {
+            leftMax = Math.Max(leftMax, Math.Abs(left[i]));
+            rightMax = Math.Max(rightMax, Math.Abs(right[i]));
+            leftSum += Math.Abs(left[i]);
+            rightSum += Math.Abs(right[i]);
+        }
+        double leftError = leftMax / 254, rightError = rightMax / 254;
+        return 1.001 * (leftSum * rightError + rightSum * leftError + left.Length * leftError * rightError);
+    }
+
     /// <summary>Half a unit in the last place of a stored value, plus half of the smallest subnormal.</summary>
     public static double Rounding(double value, ElementType type) => type switch
     {

@@ -60,7 +60,7 @@ internal static class AskCommand
                 }));
                 return languageModel.Engine.GenerateTree([tree], options with { Progress = progress }, null, ordered.Add, null, cancellationToken);
             }, CancellationToken.None));
-            if (parsed.GetValue(stats)) StatisticsTable.Write(terminal, statistics);
+            if (parsed.GetValue(stats)) StatisticsTable.Write(terminal, statistics, languageModel.Engine.Model);
         });
         return command;
     }

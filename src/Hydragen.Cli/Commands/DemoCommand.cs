@@ -42,7 +42,7 @@ internal static class DemoCommand
             SyntheticDocument document = Write(languageModel, chosenSeed, parsed.GetValue(documentTokens), parsed.GetValue(questions));
             CheckContext(languageModel, document);
             terminal.Note(
-                $"A document of {StatisticsTable.Count(document.NumTokens)} tokens (seed {chosenSeed}), {document.Questions.Count} question{(document.Questions.Count == 1 ? "" : "s")}, {languageModel.Engine.Model.Backend.Description}");
+                $"A document of {StatisticsTable.Count(document.NumTokens)} tokens (seed {chosenSeed}), {document.Questions.Count} question{(document.Questions.Count == 1 ? "" : "s")}, {languageModel.Engine.Model.Backend.Description}{StatisticsTable.WeightType(languageModel.Engine.Model)}");
 
             await WarmUpAsync(terminal, languageModel, chosenSeed, parsed.GetValue(documentTokens), document.Questions.Count, cancellationToken);
             DemoRun shared = await AnswerAsync(terminal, languageModel, document, SharingMode.Hydragen, "With sharing", cancellationToken);

@@ -48,7 +48,7 @@ internal static class GenerateCommand
             await using LanguageModel languageModel = await model.LoadAsync(parsed, terminal, cancellationToken);
             GenerationStatistics statistics = await terminal.WithGenerationProgressAsync(
                 "Generating", printsMeanwhile: true, progress => Task.Run(() => Run(languageModel, terminal, roots, isFlat, isSingle, options with { Progress = progress }, cancellationToken), CancellationToken.None));
-            if (parsed.GetValue(stats)) StatisticsTable.Write(terminal, statistics);
+            if (parsed.GetValue(stats)) StatisticsTable.Write(terminal, statistics, languageModel.Engine.Model);
         });
         return command;
     }

@@ -16,6 +16,7 @@ internal sealed class ModelArguments
         "--compute-type", "Type of activations and KV memory.", ElementType.Float32.ShortName(),
         ElementType.Float32.ShortName(), ElementType.BFloat16.ShortName());
 
+    private readonly Option<string> _weightType = MakeWeightType();
     private readonly Option<int?> _threads = MakeThreads();
     private readonly Option<long?> _maxKvMemory;
     private readonly long? _defaultKvMebibytes;
@@ -35,6 +36,7 @@ internal sealed class ModelArguments
         };
         command.Options.Add(_model);
         command.Options.Add(_computeType);
+        command.Options.Add(_weightType);
         command.Options.Add(_threads);
         command.Options.Add(_maxKvMemory);
     }
@@ -42,6 +44,12 @@ internal sealed class ModelArguments
     public static string EmbeddedModelPath => Path.Combine(AppContext.BaseDirectory, EmbeddedModelFolder);
 
     public static Option<int?> MakeThreads() => Values.OptionalInteger("--threads", "Threads; one a core when not given.", 1, MaxThreads);
+
+    public static Option<string> MakeWeightType() => Values.Choice(
+        "--weight-type", "Weights as the model stores them, or rounded to INT8 while loading: less memory, and logits that differ a little.",
+        WeightType.Model.Name(), WeightType.Model.Name(), WeightType.Int8.Name());
+
+    public static WeightType ParseWeightType(string? name) => name == WeightType.Int8.Name() ? WeightType.Int8 : WeightType.Model;
 
     /// <summary>Loads the model, with a progress bar on a terminal.</summary>
     public async Task<LanguageModel> LoadAsync(ParseResult parsed, Terminal terminal, CancellationToken cancellationToken)
@@ -56,6 +64,7 @@ internal sealed class ModelArguments
         var options = new LanguageModelOptions
         {
             ComputeType = parsed.GetValue(_computeType) == ElementType.BFloat16.ShortName() ? ElementType.BFloat16 : ElementType.Float32,
+            WeightType = ParseWeightType(parsed.GetValue(_weightType)),
             NumThreads = parsed.GetValue(_threads),
             MaxKvBytes = (parsed.GetValue(_maxKvMemory) << 20) ?? DefaultKvBytes(),
         };

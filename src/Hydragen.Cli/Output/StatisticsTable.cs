@@ -1,5 +1,7 @@
 using System.Globalization;
+using Hydragen.Core;
 using Hydragen.Engine;
+using Hydragen.Models;
 using Spectre.Console;
 
 namespace Hydragen.Cli.Output;
@@ -7,7 +9,7 @@ namespace Hydragen.Cli.Output;
 /// <summary>What a generation call did, for people.</summary>
 internal static class StatisticsTable
 {
-    public static void Write(Terminal terminal, GenerationStatistics statistics)
+    public static void Write(Terminal terminal, GenerationStatistics statistics, DecoderModel model)
     {
         Table table = new Table().HideHeaders().Border(TableBorder.Rounded).AddColumn("").AddColumn("");
         void Row(string name, string value) => table.AddRow(Markup.Escape(name), Markup.Escape(value));
@@ -21,8 +23,12 @@ internal static class StatisticsTable
         Row("decode", $"{Seconds(statistics.DecodeTime)} in {statistics.DecodeSteps} steps, at most {statistics.PeakBatchSize} sequences");
         Row("decode speed", $"{Count((long)statistics.DecodeTokensPerSecond)} tokens/s");
         Row("KV memory", Mebibytes(statistics.PeakKvBytes));
+        Row("weights", $"{Mebibytes(model.WeightBytes)}{WeightType(model)}");
         terminal.Console.Write(table);
     }
+
+    /// <summary>What to add to a description of the model: nothing when the weights are kept as it stores them.</summary>
+    public static string WeightType(DecoderModel model) => model.WeightType == Core.WeightType.Model ? "" : $", {model.WeightType.Name()} weights";
 
     public static string Count(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 

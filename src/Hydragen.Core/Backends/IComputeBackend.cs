@@ -20,11 +20,14 @@ public interface IComputeBackend : IDisposable
     /// <summary>Creates a cache with room for some pages.</summary>
     KvCache CreateKvCache(KvCacheShape shape, int numPages);
 
-    /// <summary>Reads, rearranges and keeps a weight matrix; the stored element type is kept.</summary>
-    PackedMatrix PackMatrix(MatrixSource source);
+    /// <summary>Reads, rearranges and keeps a weight matrix.</summary>
+    /// <param name="source">The rows.</param>
+    /// <param name="weightType">How to keep them.</param>
+    /// <exception cref="ArgumentException">The matrix is empty, its bias does not fit, or its rows are too long for the type.</exception>
+    PackedMatrix PackMatrix(MatrixSource source, WeightType weightType = WeightType.Model);
 
     /// <summary>output[r] = table[tokenIds[r]] · scale.</summary>
-    /// <param name="table"><c>[vocabularySize, hiddenSize]</c>.</param>
+    /// <param name="table"><c>[vocabularySize, hiddenSize]</c>, packed as <see cref="WeightType.Model"/>.</param>
     /// <param name="tokenIds"><c>[numRows]</c>.</param>
     /// <param name="scale">Factor.</param>
     /// <param name="output">FP32 <c>[numRows, hiddenSize]</c>.</param>
@@ -49,7 +52,10 @@ public interface IComputeBackend : IDisposable
     /// <param name="output"><c>[numRows, hiddenSize]</c>; may be <paramref name="delta"/>.</param>
     void AddRmsNorm(DeviceBuffer residual, DeviceBuffer delta, float deltaScale, int numRows, DeviceBuffer weight, float epsilon, DeviceBuffer output);
 
-    /// <summary>output = input · matrixᵀ + bias.</summary>
+    /// <summary>
+    /// output = input · matrixᵀ + bias. With weights of <see cref="WeightType.Int8"/>, a row of the input that holds a NaN or an
+    /// infinity yields NaN in its whole row.
+    /// </summary>
     /// <param name="input"><c>[numRows, inputSize]</c>.</param>
     /// <param name="numRows">Rows.</param>
     /// <param name="matrix"><c>[outputSize, inputSize]</c>.</param>

@@ -7,11 +7,11 @@ namespace Hydragen.Core;
 public abstract class PackedMatrix : IDisposable
 {
     /// <summary>Creates a matrix description.</summary>
-    protected PackedMatrix(int outputSize, int inputSize, ElementType elementType)
+    protected PackedMatrix(int outputSize, int inputSize, WeightType weightType)
     {
         OutputSize = outputSize;
         InputSize = inputSize;
-        ElementType = elementType;
+        WeightType = weightType;
     }
 
     /// <summary>Rows: elements of one result.</summary>
@@ -20,8 +20,11 @@ public abstract class PackedMatrix : IDisposable
     /// <summary>Columns: elements of one input.</summary>
     public int InputSize { get; }
 
-    /// <summary>How a weight is stored.</summary>
-    public ElementType ElementType { get; }
+    /// <summary>How the weights are kept.</summary>
+    public WeightType WeightType { get; }
+
+    /// <summary>Bytes that weights, scales and bias really occupy, padding included.</summary>
+    public abstract long SizeInBytes { get; }
 
     /// <inheritdoc/>
     public void Dispose()

@@ -15,7 +15,8 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
     private const int CacheLine = 64;
 
     // Packed rows of a block fill half of a second-level cache.
-    public override int RowsPerBlock => Math.Clamp(BlockBytes / (Matrix.InputSize * sizeof(ushort)) / 32 * 32, 64, 256);
+    public override int RowsPerBlock =>
+        Matrix.IsPaired ? Math.Clamp(BlockBytes / (Matrix.InputSize * sizeof(ushort)) / 32 * 32, 64, 256) : base.RowsPerBlock;
 
     public override bool PacksTiles(ElementType inputType, CpuMatrix matrix) => inputType == ElementType.BFloat16 && matrix.IsPaired;
 

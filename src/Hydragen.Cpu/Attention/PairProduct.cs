@@ -44,6 +44,8 @@ internal sealed unsafe class VectorPairProduct(PairTile tile) : PairProduct
 {
     private const int StripsPerTile = 4;
 
+    private readonly RegisterTile _tile = tile[Core.ElementType.BFloat16];
+
     public override int RowMultiple => 1;
 
     public override int DepthMultiple => 2;
@@ -52,7 +54,7 @@ internal sealed unsafe class VectorPairProduct(PairTile tile) : PairProduct
         int numRows, int numStrips, byte* a, nint aStrideBytes, byte* b, nint stripStrideBytes, float* c, nint cStrideBytes,
         int depth, bool adds, nint ahead)
     {
-        PairTileArguments arguments = new()
+        TileArguments arguments = new()
         {
             AStrideBytes = aStrideBytes,
             StripStrideBytes = stripStrideBytes,
@@ -74,7 +76,7 @@ internal sealed unsafe class VectorPairProduct(PairTile tile) : PairProduct
                 arguments.FirstAhead = strips + next;
                 arguments.SecondAhead = count > 1 ? arguments.FirstAhead + stripStrideBytes : arguments.FirstAhead;
                 arguments.AheadStrideBytes = count == StripsPerTile && next != 0 ? 2 * stripStrideBytes : 0;
-                tile.Multiply(Math.Min(TileShape.MaxRows, numRows - row), count, Core.ElementType.BFloat16, ref arguments);
+                _tile.Multiply(Math.Min(TileShape.MaxRows, numRows - row), count, ref arguments);
             }
         }
     }

@@ -12,7 +12,7 @@ internal static unsafe class PairTileSelfTest
 
     /// <summary>Tests one tile.</summary>
     /// <returns>What went wrong, or null.</returns>
-    public static string? Run(PairTile tile, int numRows, int numStrips, ElementType rowType)
+    public static string? Run(RegisterTile tile, int numRows, int numStrips, ElementType rowType)
     {
         const int pairRows = (Depth + 1) / 2;
         int width = numStrips * TileShape.StripWidth;
@@ -31,7 +31,7 @@ internal static unsafe class PairTileSelfTest
         for (int adds = 0; adds <= 1; adds++)
         {
             new Span<float>(c, numRows * width).Fill(adds == 0 ? float.NaN : 1);
-            var arguments = new PairTileArguments
+            var arguments = new TileArguments
             {
                 A = rowType == ElementType.BFloat16 ? (byte*)packedA : (byte*)a,
                 AStrideBytes = Depth * rowType.SizeInBytes(),
@@ -42,7 +42,7 @@ internal static unsafe class PairTileSelfTest
                 Depth = Depth,
                 Adds = adds,
             };
-            tile.Multiply(numRows, numStrips, rowType, ref arguments);
+            tile.Multiply(numRows, numStrips, ref arguments);
             for (int i = 0; i < numRows * width; i++)
             {
                 int row = i / width, column = i % width;

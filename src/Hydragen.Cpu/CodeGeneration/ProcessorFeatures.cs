@@ -8,6 +8,7 @@ internal static class ProcessorFeatures
     private const int ExtendedFeatures = 7;
     private const int Avx512Bf16Bit = 1 << 5;
     private const int AmxBf16Bit = 1 << 22, AmxTileBit = 1 << 24;
+    private const int Avx512VnniBit = 1 << 11;
 
     /// <summary>AVX-512 as the kernels need it, and the system saves its registers.</summary>
     public static bool HasAvx512 => Avx512F.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported && Avx512F.VL.IsSupported;
@@ -20,4 +21,8 @@ internal static class ProcessorFeatures
     /// <summary>Tiles with dot products of BF16 pairs: CPUID leaf 7, EDX bits 24 and 22. The system must permit their use besides.</summary>
     public static bool HasAmxBf16 => X86Base.IsSupported && X86Base.CpuId(0, 0).Eax >= ExtendedFeatures
         && (X86Base.CpuId(ExtendedFeatures, 0).Edx & (AmxTileBit | AmxBf16Bit)) == (AmxTileBit | AmxBf16Bit);
+
+    /// <summary>Dot products of INT8 quads: CPUID leaf 7, subleaf 0, ECX bit 11.</summary>
+    public static bool HasAvx512Vnni => HasAvx512
+        && X86Base.CpuId(0, 0).Eax >= ExtendedFeatures && (X86Base.CpuId(ExtendedFeatures, 0).Ecx & Avx512VnniBit) != 0;
 }

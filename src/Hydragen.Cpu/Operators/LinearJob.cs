@@ -15,9 +15,18 @@ internal abstract unsafe class LinearJob : Job
     /// <summary>Bytes of a strip that are passed at a time: four strips fill two thirds of a first-level cache.</summary>
     public const int StripBytesPerPass = 8192;
 
-    /// <summary>Rows of <see cref="InputType"/>, dense or, if <see cref="PacksTiles"/>, packed.</summary>
+    /// <summary>
+    /// Rows of <see cref="InputType"/>, dense or, if <see cref="PacksTiles"/>, packed; for quantised matrices bytes as <see cref="Quads"/> wants
+    /// them, rows as long as the padded input.
+    /// </summary>
     public byte* Input;
     public ElementType InputType;
+
+    /// <summary>For quantised matrices: FP32 <c>[numRows]</c>, the scale of each row of the input.</summary>
+    public float* InputScales;
+
+    /// <summary>For quantised matrices: the kernel.</summary>
+    public QuadKernel? Quads;
     public int NumRows;
     public int NumBlocks;
     public CpuMatrix Matrix = null!;
@@ -77,6 +86,11 @@ internal unsafe class LinearJob<S, V> : LinearJob
     /// <summary>Multiplies a block of rows with some strips: FP32 sums of <c>[numRows, 16 · numStrips]</c>.</summary>
     protected virtual void Multiply(int firstRow, int numRows, int firstStrip, int numStrips, float* sums)
     {
+        if (Matrix.IsQuantized)
+        {
+            MultiplyQuads(firstRow, numRows, firstStrip, numStrips, sums);
+            return;
+        }
         switch (Matrix.ElementType)
         {
             case ElementType.Float32: Multiply<Float32Storage>(firstRow, numRows, firstStrip, numStrips, sums); break;
@@ -104,6 +118,33 @@ internal unsafe class LinearJob<S, V> : LinearJob
                     strips + k * TileShape.StripWidth * T.Size, TileShape.StripWidth, stripStride,
                     sums + row * sumStride, sumStride, pass, k > 0 ? TileMode.Add : TileMode.Replace, row == 0 ? ahead : 0);
             }
+        }
+    }
+
+    private void MultiplyQuads(int firstRow, int numRows, int firstStrip, int numStrips, float* sums)
+    {
+        nint rowBytes = Matrix.PaddedInputSize, stripBytes = Matrix.StripSize;
+        Quads!.Tile!.MultiplyBlock(
+            Input + firstRow * rowBytes, rowBytes, numRows, Weights + firstStrip * stripBytes, stripBytes, numStrips,
+            Matrix.PaddedInputSize, QuadKernel.QuadSize, QuadKernel.QuadSize, sums);
+        int width = numStrips * TileShape.StripWidth, firstColumn = firstStrip * TileShape.StripWidth;
+        for (int row = 0; row < numRows; row++) ScaleSums(sums + row * width, InputScales[firstRow + row], firstColumn, width);
+    }
+
+    /// <summary>INT32 sums become FP32 numbers: sum · (scale of the row · scale of the column).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void ScaleSums(float* sums, float rowScale, int firstColumn, int numColumns)
+    {
+        const int offsetBits = 7;
+        float* scales = Matrix.Scales + firstColumn;
+        float* weightSums = (float*)(Matrix.Sums + firstColumn);
+        V scale = S.Broadcast(rowScale);
+        bool isUnsigned = Quads!.IsUnsigned;
+        for (int i = 0; i < numColumns; i += S.Lanes)
+        {
+            V sum = S.Load(sums + i);
+            if (isUnsigned) sum = S.SubtractBits(sum, S.ShiftLeft(S.Load(weightSums + i), offsetBits));
+            S.Store(sums + i, S.Multiply(S.ConvertToSingle(sum), S.Multiply(scale, S.Load(scales + i))));
         }
     }
 

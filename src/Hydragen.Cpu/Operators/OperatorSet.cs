@@ -6,9 +6,29 @@ namespace Hydragen.Cpu;
 /// <summary>Every operator, compiled for one vector width.</summary>
 internal abstract class OperatorSet
 {
+    private QuadKernel? _quads;
+    private string _quadsReason = string.Empty;
+
     public abstract ElementConverter Converter { get; }
 
     public abstract GatherJob Gather { get; }
+
+    public abstract RowQuantizer Quantizer { get; }
+
+    public abstract QuantizeJob Quantize { get; }
+
+    /// <summary>The product with INT8 weights. Chosen when first asked for, because some kernels are generated then.</summary>
+    public QuadKernel Quads => _quads ??= SelectQuads(out _quadsReason);
+
+    /// <summary>Why <see cref="Quads"/> was chosen.</summary>
+    public string QuadsReason
+    {
+        get
+        {
+            _ = Quads;
+            return _quadsReason;
+        }
+    }
 
     public abstract EmbeddingJob Embedding { get; }
 
@@ -27,6 +47,9 @@ internal abstract class OperatorSet
     public abstract MergeJob Merge { get; }
 
     public abstract ActivationJob Activation { get; }
+
+    /// <summary>Picks the product with INT8 weights.</summary>
+    protected abstract QuadKernel SelectQuads(out string reason);
 }
 
 /// <inheritdoc/>
@@ -39,6 +62,10 @@ internal class OperatorSet<S, V> : OperatorSet
     public override ElementConverter Converter { get; } = new ElementConverter<S, V>();
 
     public override GatherJob Gather { get; } = new();
+
+    public override RowQuantizer Quantizer { get; } = new RowQuantizer<S, V>();
+
+    public override QuantizeJob Quantize { get; } = new();
 
     public override EmbeddingJob Embedding { get; } = new();
 
@@ -53,6 +80,8 @@ internal class OperatorSet<S, V> : OperatorSet
     public override MergeJob Merge { get; } = new MergeJob<S, V>();
 
     public override ActivationJob Activation { get; } = new ActivationJob<S, V>();
+
+    protected override QuadKernel SelectQuads(out string reason) => QuadKernel.Select(QuadKernel.All, S.Lanes, out reason);
 }
 
 /// <summary>AVX-512 with generated matrix products over BF16 pairs.</summary>

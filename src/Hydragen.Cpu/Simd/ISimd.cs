@@ -72,9 +72,18 @@ internal unsafe interface ISimd<V>
     /// <summary>Signed comparison of the lanes as integers.</summary>
     static abstract V LessThanBits(V left, V right);
 
+    /// <summary>The larger of the lanes as signed integers.</summary>
+    static abstract V MaxBits(V left, V right);
+
     /// <summary>Loads 16-bit patterns, zero-extended to 32-bit lanes.</summary>
     static abstract V LoadWidened(ushort* source);
 
     /// <summary>Stores the lower 16 bits of each lane, which must fit.</summary>
     static abstract void StoreNarrowed(ushort* destination, V value);
+
+    /// <summary>Stores the lower 8 bits of each lane.</summary>
+    static abstract void StoreBytes(byte* destination, V value);
+
+    /// <summary>Rounds the lanes, taken as INT32, to FP32: to nearest, ties to even.</summary>
+    static abstract V ConvertToSingle(V value);
 }

@@ -95,10 +95,20 @@ internal readonly unsafe struct Simd128 : ISimd<Vector128<float>>
     public static Vector128<float> LessThanBits(Vector128<float> left, Vector128<float> right) => Vector128.LessThan(left.AsInt32(), right.AsInt32()).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> MaxBits(Vector128<float> left, Vector128<float> right) => Vector128.Max(left.AsInt32(), right.AsInt32()).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<float> LoadWidened(ushort* source) =>
         Vector128.WidenLower(Vector64.Load(source).ToVector128Unsafe()).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreNarrowed(ushort* destination, Vector128<float> value) =>
         Vector128.Narrow(value.AsUInt32(), value.AsUInt32()).GetLower().Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(byte* destination, Vector128<float> value) =>
+        *(uint*)destination = Vector128.Narrow(Vector128.Narrow(value.AsUInt32(), Vector128<uint>.Zero), Vector128<ushort>.Zero).AsUInt32().ToScalar();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> ConvertToSingle(Vector128<float> value) => Vector128.ConvertToSingle(value.AsInt32());
 }

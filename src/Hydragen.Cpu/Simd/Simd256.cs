@@ -88,9 +88,19 @@ internal readonly unsafe struct Simd256 : ISimd<Vector256<float>>
     public static Vector256<float> LessThanBits(Vector256<float> left, Vector256<float> right) => Vector256.LessThan(left.AsInt32(), right.AsInt32()).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> MaxBits(Vector256<float> left, Vector256<float> right) => Vector256.Max(left.AsInt32(), right.AsInt32()).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> LoadWidened(ushort* source) => Avx2.ConvertToVector256Int32(Vector128.Load(source)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreNarrowed(ushort* destination, Vector256<float> value) =>
         Vector128.Narrow(value.GetLower().AsUInt32(), value.GetUpper().AsUInt32()).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(byte* destination, Vector256<float> value) =>
+        Vector128.Narrow(Vector128.Narrow(value.AsUInt32().GetLower(), value.AsUInt32().GetUpper()), Vector128<ushort>.Zero).GetLower().Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> ConvertToSingle(Vector256<float> value) => Vector256.ConvertToSingle(value.AsInt32());
 }

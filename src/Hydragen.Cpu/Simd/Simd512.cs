@@ -87,9 +87,19 @@ internal readonly unsafe struct Simd512 : ISimd<Vector512<float>>
     public static Vector512<float> LessThanBits(Vector512<float> left, Vector512<float> right) => Vector512.LessThan(left.AsInt32(), right.AsInt32()).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> MaxBits(Vector512<float> left, Vector512<float> right) => Vector512.Max(left.AsInt32(), right.AsInt32()).AsSingle();
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> LoadWidened(ushort* source) => Avx512F.ConvertToVector512Int32(Vector256.Load(source)).AsSingle();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreNarrowed(ushort* destination, Vector512<float> value) =>
         Avx512F.ConvertToVector256UInt16(value.AsUInt32()).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreBytes(byte* destination, Vector512<float> value) =>
+        Avx512F.ConvertToVector128Byte(value.AsUInt32()).Store(destination);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> ConvertToSingle(Vector512<float> value) => Vector512.ConvertToSingle(value.AsInt32());
 }

@@ -17,6 +17,7 @@ public sealed class DecoderModel : IDisposable
         Configuration = config;
         Backend = backend;
         MaxBatchRows = options.MaxBatchRows;
+        WeightType = options.WeightType;
         KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, options.ComputeType);
         _weights = weights;
         _activations = activations;
@@ -31,6 +32,12 @@ public sealed class DecoderModel : IDisposable
 
     /// <summary>The most rows of one forward pass.</summary>
     public int MaxBatchRows { get; }
+
+    /// <summary>How the weights of the matrix products are kept.</summary>
+    public WeightType WeightType { get; }
+
+    /// <summary>Bytes that all weights occupy in the memory of the backend.</summary>
+    public long WeightBytes => _weights.SizeInBytes;
 
     /// <summary>The shape of the caches that it writes and reads.</summary>
     public KvCacheShape KvCacheShape { get; }
@@ -56,12 +63,12 @@ public sealed class DecoderModel : IDisposable
         using WeightStore store = WeightStore.Open(folder);
         var loadProgress = new LoadProgress(progress, ct);
         var catalog = new WeightCatalog(config, store, loadProgress);
-        loadProgress.TotalBytes = catalog.TotalBytes;
-        long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
-        if (catalog.TotalBytes > available)
-            throw new InsufficientMemoryException($"{folder}: the weights take {catalog.TotalBytes >> 20} MiB, but this process may use {available >> 20} MiB.");
+        loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
+        long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, needed = catalog.BytesToKeep(options.WeightType);
+        if (needed > available)
+            throw new InsufficientMemoryException($"{folder}: the weights take {needed >> 20} MiB, but this process may use {available >> 20} MiB.");
 
-        var weights = new DecoderWeights(catalog, config, backend, loadProgress);
+        var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
         try
         {
             return new DecoderModel(config, backend, options, weights, new DecoderActivations(config, backend, options.ComputeType, options.MaxBatchRows));

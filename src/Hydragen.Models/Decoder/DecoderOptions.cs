@@ -6,11 +6,12 @@ namespace Hydragen.Models;
 public sealed record DecoderOptions
 {
     private readonly ElementType _computeType = ElementType.Float32;
+    private readonly WeightType _weightType = WeightType.Model;
     private readonly int _maxBatchRows = 512;
 
     /// <summary>
     /// Element type of activations and of cached keys and values: FP32 or BF16. Arithmetic accumulates in FP32, the residual
-    /// stream is FP32, and weights keep their stored type either way.
+    /// stream is FP32, and weights do not depend on it.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is another type.</exception>
     public ElementType ComputeType
@@ -18,6 +19,18 @@ public sealed record DecoderOptions
         get => _computeType;
         init => _computeType = value is ElementType.Float32 or ElementType.BFloat16 ? value
             : throw new ArgumentOutOfRangeException(nameof(value), value, "The compute type must be Float32 or BFloat16.");
+    }
+
+    /// <summary>
+    /// How the weights of all matrix products are kept, those of the logits included. Norms stay FP32, and the embedding table keeps
+    /// its stored type; when the model ties the output layer to it, INT8 makes a copy of the table for the logits.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is undefined.</exception>
+    public WeightType WeightType
+    {
+        get => _weightType;
+        init => _weightType = value is WeightType.Model or WeightType.Int8 ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "The weight type must be Model or Int8.");
     }
 
     /// <summary>The most rows of one forward pass; sets the memory for activations.</summary>

@@ -7,22 +7,24 @@ internal sealed class DecoderWeights : IDisposable
 {
     private readonly IComputeBackend _backend;
     private readonly ModelConfiguration _config;
+    private readonly WeightType _weightType;
     private readonly LoadProgress _progress;
     private readonly List<IDisposable> _owned = [];
 
     /// <summary>Reads the weights that the catalog found.</summary>
-    public DecoderWeights(WeightCatalog catalog, ModelConfiguration config, IComputeBackend backend, LoadProgress progress)
+    public DecoderWeights(WeightCatalog catalog, ModelConfiguration config, IComputeBackend backend, WeightType weightType, LoadProgress progress)
     {
         _backend = backend;
         _config = config;
+        _weightType = weightType;
         _progress = progress;
         try
         {
-            Embedding = Pack(catalog.Embedding);
+            Embedding = Pack(catalog.Embedding, WeightType.Model);
             Layers = new DecoderLayer[config.NumLayers];
             for (int layer = 0; layer < Layers.Length; layer++) Layers[layer] = LoadLayer(catalog.Layers[layer], config.SlidingWindows[layer]);
             FinalNorm = LoadNorm(catalog.FinalNorm);
-            Head = catalog.Head is null ? Embedding : Pack(catalog.Head);
+            Head = catalog.Head is null && weightType == WeightType.Model ? Embedding : Pack(catalog.Head ?? catalog.Embedding);
         }
         catch
         {
@@ -40,8 +42,11 @@ internal sealed class DecoderWeights : IDisposable
     /// <summary>[hiddenSize].</summary>
     public DeviceBuffer FinalNorm { get; }
 
-    /// <summary>[vocabularySize, hiddenSize]; the embedding itself when tied.</summary>
+    /// <summary>[vocabularySize, hiddenSize]; the embedding itself when tied and kept in the same type.</summary>
     public PackedMatrix Head { get; }
+
+    /// <summary>Bytes that all weights occupy.</summary>
+    public long SizeInBytes { get; private set; }
 
     public void Dispose()
     {
@@ -69,10 +74,13 @@ internal sealed class DecoderWeights : IDisposable
         PostFeedForwardNorm = sources.PostFeedForwardNorm is null ? null : LoadNorm(sources.PostFeedForwardNorm),
     };
 
-    private PackedMatrix Pack(TensorMatrixSource source)
+    private PackedMatrix Pack(TensorMatrixSource source) => Pack(source, _weightType);
+
+    private PackedMatrix Pack(TensorMatrixSource source, WeightType weightType)
     {
-        PackedMatrix matrix = _backend.PackMatrix(source);
+        PackedMatrix matrix = _backend.PackMatrix(source, weightType);
         _owned.Add(matrix);
+        SizeInBytes += matrix.SizeInBytes;
         return matrix;
     }
 
@@ -85,6 +93,7 @@ internal sealed class DecoderWeights : IDisposable
         }
         DeviceBuffer buffer = _backend.Allocate(ElementType.Float32, weight.Length);
         _owned.Add(buffer);
+        SizeInBytes += weight.Length * sizeof(float);
         buffer.Upload(weight);
         return buffer;
     }

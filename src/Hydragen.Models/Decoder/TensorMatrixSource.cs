@@ -31,6 +31,9 @@ internal sealed class TensorMatrixSource : MatrixSource
 
     public override ElementType ElementType { get; }
 
+    /// <summary>Bytes of the matrices in their files.</summary>
+    public long StoredBytes => _parts.Sum(static part => part.Tensor.ByteLength);
+
     public override ReadOnlyMemory<float> Bias
     {
         get

@@ -6,7 +6,11 @@ namespace Hydragen.Models;
 internal sealed record LayerSources(
     WeightTensor InputNorm, TensorMatrixSource QueryKeyValue, WeightTensor? QueryNorm, WeightTensor? KeyNorm,
     TensorMatrixSource Output, WeightTensor? PostAttentionNorm, WeightTensor FeedForwardNorm, TensorMatrixSource GateUp,
-    TensorMatrixSource Down, WeightTensor? PostFeedForwardNorm);
+    TensorMatrixSource Down, WeightTensor? PostFeedForwardNorm)
+{
+    /// <summary>Those of the matrix products.</summary>
+    public IEnumerable<TensorMatrixSource> Matrices => [QueryKeyValue, Output, GateUp, Down];
+}
 
 /// <summary>
 /// Finds every weight that a configuration needs and checks its type and each of its axes before anything is allocated.
@@ -45,6 +49,21 @@ internal sealed class WeightCatalog
 
     /// <summary>Bytes of all needed tensors.</summary>
     public long TotalBytes { get; private set; }
+
+    /// <summary>Bytes that are read when the matrix products keep their weights in a type.</summary>
+    public long BytesToRead(WeightType weightType) =>
+        TotalBytes + (weightType == WeightType.Int8 && Head is null ? Embedding.StoredBytes : 0);
+
+    /// <summary>Bytes that the weights then take, without the padding and the scales of a backend.</summary>
+    public long BytesToKeep(WeightType weightType)
+    {
+        if (weightType == WeightType.Model) return TotalBytes;
+        TensorMatrixSource head = Head ?? Embedding;
+        long bytes = BytesToRead(weightType);
+        foreach (TensorMatrixSource matrix in Layers.SelectMany(layer => layer.Matrices).Append(head))
+            bytes += (long)matrix.OutputSize * matrix.InputSize - matrix.StoredBytes;
+        return bytes;
+    }
 
     private LayerSources FindLayer(string layer)
     {

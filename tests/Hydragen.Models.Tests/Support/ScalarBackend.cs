@@ -26,7 +26,7 @@ internal sealed class ScalarBackend : IComputeBackend
         return new ScalarKvCache(shape, numPages, () => NumLive--);
     }
 
-    public PackedMatrix PackMatrix(MatrixSource source)
+    public PackedMatrix PackMatrix(MatrixSource source, WeightType weightType = WeightType.Model)
     {
         var bytes = new byte[source.InputSize * source.ElementType.SizeInBytes()];
         var values = new float[source.OutputSize * source.InputSize];
@@ -35,13 +35,18 @@ internal sealed class ScalarBackend : IComputeBackend
             source.ReadRows(row, bytes);
             WeightNumbers.Widen(source.ElementType, bytes, values.AsSpan(row * source.InputSize, source.InputSize));
         }
+        if (weightType == WeightType.Int8)
+        {
+            for (int row = 0; row < source.OutputSize; row++) RoundToInt8(values.AsSpan(row * source.InputSize, source.InputSize));
+        }
         NumLive++;
-        return new ScalarMatrix(source, values, () => NumLive--);
+        return new ScalarMatrix(source, weightType, values, () => NumLive--);
     }
 
     public void EmbeddingLookup(PackedMatrix table, ReadOnlySpan<int> tokenIds, float scale, DeviceBuffer output)
     {
         var matrix = (ScalarMatrix)table;
+        Assert.Equal(WeightType.Model, matrix.WeightType);
         for (int row = 0; row < tokenIds.Length; row++)
         {
             for (int i = 0; i < matrix.InputSize; i++) Set(output, row * matrix.InputSize + i, matrix.Values[tokenIds[row] * matrix.InputSize + i] * scale);
@@ -143,8 +148,19 @@ internal sealed class ScalarBackend : IComputeBackend
     private static double Dot(float[] input, int offset, ScalarMatrix matrix, int row)
     {
         double sum = 0;
-        for (int i = 0; i < matrix.InputSize; i++) sum += (double)input[offset + i] * matrix.Values[row * matrix.InputSize + i];
+        Span<float> values = input.AsSpan(offset, matrix.InputSize);
+        if (matrix.WeightType == WeightType.Int8) RoundToInt8(values = values.ToArray());
+        for (int i = 0; i < matrix.InputSize; i++) sum += (double)values[i] * matrix.Values[row * matrix.InputSize + i];
         return sum;
+    }
+
+    private static void RoundToInt8(Span<float> row)
+    {
+        float largest = 0;
+        foreach (float value in row) largest = Math.Max(largest, Math.Abs(value));
+        if (largest == 0) return;
+        float factor = 127 / largest, scale = largest / 127;
+        for (int i = 0; i < row.Length; i++) row[i] = MathF.Round(row[i] * factor) * scale;
     }
 
     private static void Normalize(ReadOnlySpan<float> input, float[] weight, float epsilon, DeviceBuffer output, int offset)
@@ -215,12 +231,14 @@ internal sealed class ScalarBackend : IComputeBackend
         protected override void Dispose(bool disposing) => disposed();
     }
 
-    private sealed class ScalarMatrix(MatrixSource source, float[] values, Action disposed)
-        : PackedMatrix(source.OutputSize, source.InputSize, source.ElementType)
+    private sealed class ScalarMatrix(MatrixSource source, WeightType weightType, float[] values, Action disposed)
+        : PackedMatrix(source.OutputSize, source.InputSize, weightType)
     {
         private readonly float[] _bias = source.Bias.ToArray();
 
         public float[] Values { get; } = values;
+
+        public override long SizeInBytes => (long)OutputSize * InputSize * (WeightType == WeightType.Int8 ? 1 : source.ElementType.SizeInBytes());
 
         public float Bias(int row) => _bias.Length == 0 ? 0 : _bias[row];
 

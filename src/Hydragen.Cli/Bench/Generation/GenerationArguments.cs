@@ -30,12 +30,13 @@ internal sealed class GenerationArguments
         "--compute-type", "Type of activations and KV memory.", ElementType.Float32.ShortName(),
         ElementType.Float32.ShortName(), ElementType.BFloat16.ShortName());
 
+    private readonly Option<string> _weightType = ModelArguments.MakeWeightType();
     private readonly Option<long?> _maxKvMemory = Values.OptionalInteger(
         "--max-kv-memory", "The most KV memory, in MiB; half of the memory when not given.", 1L, 1L << 30);
 
     public GenerationArguments(Command command)
     {
-        foreach (Option option in (Option[])[_model, _randomModel, _batch, _prefix, _newTokens, _computeType, _maxKvMemory])
+        foreach (Option option in (Option[])[_model, _randomModel, _batch, _prefix, _newTokens, _computeType, _weightType, _maxKvMemory])
             command.Options.Add(option);
     }
 
@@ -70,6 +71,7 @@ internal sealed class GenerationArguments
         long maxBytes = parsed.GetValue(_maxKvMemory) << 20 ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
         string name = parsed.GetValue(_randomModel) is { } size ? $"random {size}"
             : parsed.GetValue(_model) is { } folder ? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder)) : Embedded;
-        return new GenerationSetup(name, computeType, cells, modes, repeats, maxBytes);
+        WeightType weightType = ModelArguments.ParseWeightType(parsed.GetValue(_weightType));
+        return new GenerationSetup(name, computeType, weightType, cells, modes, repeats, maxBytes);
     }
 }

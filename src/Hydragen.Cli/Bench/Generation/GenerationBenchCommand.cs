@@ -39,6 +39,7 @@ internal static class GenerationBenchCommand
             var options = new LanguageModelOptions
             {
                 ComputeType = setup.ComputeType,
+                WeightType = setup.WeightType,
                 NumThreads = arguments.Threads(parsed),
                 MaxKvBytes = setup.MaxKvBytes,
                 MaxBatchRows = Math.Max(new LanguageModelOptions().MaxBatchRows, setup.Cells.Max(cell => cell.Batch)),

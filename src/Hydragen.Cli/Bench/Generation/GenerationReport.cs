@@ -39,7 +39,8 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
     {
         static int[] Point(GenerationCell cell) => [cell.Prefix, cell.Batch, cell.NewTokens];
         var sweep = new Sweep(["prefix", "batch", "new tokens"], setup.Cells.Select(Point));
-        string model = $"{setup.ModelName}, {setup.ComputeType.ShortName()}";
+        string weights = setup.WeightType == WeightType.Model ? "" : $", {setup.WeightType.Name()} weights";
+        string model = $"{setup.ModelName}, {setup.ComputeType.ShortName()}{weights}";
         var chart = new LineChart(
             "Decoding behind a shared prompt", string.Join(", ", ((string[])[model, sweep.Constants]).Where(part => part.Length > 0)),
             sweep.AxisName, "tokens a second, all sequences");
@@ -82,6 +83,7 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         json.WriteString("type", "generate");
         json.WriteString("model", setup.ModelName);
         json.WriteString("compute_type", setup.ComputeType.ShortName());
+        json.WriteString("weight_type", setup.WeightType.Name());
         json.WriteNumber("batch", row.Cell.Batch);
         json.WriteNumber("prefix", row.Cell.Prefix);
         json.WriteNumber("new_tokens", row.Cell.NewTokens);

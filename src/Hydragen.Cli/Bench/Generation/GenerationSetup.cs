@@ -6,12 +6,14 @@ namespace Hydragen.Cli.Bench;
 /// <summary>What a run of the generation benchmark measures.</summary>
 /// <param name="ModelName">What was given as the model.</param>
 /// <param name="ComputeType">Type of activations and KV memory.</param>
+/// <param name="WeightType">How the weights of the matrix products are kept.</param>
 /// <param name="Cells">The points to measure, in order.</param>
 /// <param name="Modes">The modes that are measured side by side.</param>
 /// <param name="Repeats">Interleaved rounds.</param>
 /// <param name="MaxKvBytes">The most KV memory.</param>
 internal sealed record GenerationSetup(
-    string ModelName, ElementType ComputeType, IReadOnlyList<GenerationCell> Cells, IReadOnlyList<SharingMode> Modes, int Repeats, long MaxKvBytes)
+    string ModelName, ElementType ComputeType, WeightType WeightType, IReadOnlyList<GenerationCell> Cells, IReadOnlyList<SharingMode> Modes,
+    int Repeats, long MaxKvBytes)
 {
     /// <summary>Tokens of the longest sequence.</summary>
     public int ContextLength => Cells.Max(cell => cell.Prefix + cell.NewTokens);

@@ -1,0 +1,79 @@
+namespace Hydragen.Cpu;
+
+/// <summary>
+/// A matrix micro-kernel over groups of neighbours along the depth (<see cref="TileArguments"/>), and the way a block of rows passes
+/// over packed strips with it.
+/// </summary>
+internal abstract unsafe class RegisterTile
+{
+    /// <summary>Bytes of one group of each of the 16 columns of a strip.</summary>
+    public const int GroupRowBytes = 64;
+
+    private const int GroupsPerPass = LinearJob.StripBytesPerPass / GroupRowBytes;
+
+    /// <summary>The most rows of one call.</summary>
+    public virtual int MaxRows => TileShape.MaxRows;
+
+    /// <summary>Computes some rows of any number of strips.</summary>
+    /// <param name="numRows">1 to <see cref="MaxRows"/>.</param>
+    /// <param name="numStrips">Strips of b and c.</param>
+    /// <param name="arguments">The rest; what it points to may move on.</param>
+    public abstract void Multiply(int numRows, int numStrips, ref TileArguments arguments);
+
+    /// <summary>
+    /// Computes a block of rows, <see cref="LinearJob.StripBytesPerPass"/> bytes of each strip at a time, so that a piece of the strips
+    /// stays in the cache while all rows pass over it.
+    /// </summary>
+    /// <param name="input"><c>[numRows, depth]</c>, rows <paramref name="rowBytes"/> apart.</param>
+    /// <param name="rowBytes">Bytes from one row to the next.</param>
+    /// <param name="numRows">Rows.</param>
+    /// <param name="strips">The first strip.</param>
+    /// <param name="stripBytes">Bytes of a strip.</param>
+    /// <param name="numStrips">1 to <see cref="LinearJob.StripsPerItem"/>.</param>
+    /// <param name="depth">Length of the sum.</param>
+    /// <param name="groupSize">Elements of a group.</param>
+    /// <param name="groupBytes">Bytes of a group of a row of the input.</param>
+    /// <param name="sums">Receives <c>[numRows, 16 · numStrips]</c>, dense.</param>
+    public void MultiplyBlock(
+        byte* input, nint rowBytes, int numRows, byte* strips, nint stripBytes, int numStrips, nint depth, int groupSize, int groupBytes, float* sums)
+    {
+        int tileRows = MaxRows, numTiles = (numRows + tileRows - 1) / tileRows, sumStride = numStrips * TileShape.StripWidth;
+        nint numGroups = (depth + groupSize - 1) / groupSize;
+        TileArguments arguments = new()
+        {
+            AStrideBytes = rowBytes,
+            StripStrideBytes = stripBytes,
+            CStrideBytes = sumStride * sizeof(float),
+        };
+        for (nint group = 0; group < numGroups; group += GroupsPerPass)
+        {
+            arguments.Depth = Math.Min(GroupsPerPass * groupSize, depth - group * groupSize);
+            arguments.Adds = group > 0 ? 1 : 0;
+            byte* pass = strips + group * GroupRowBytes;
+            byte* next = group + GroupsPerPass < numGroups ? pass + LinearJob.StripBytesPerPass : null;
+            for (int tile = 0; tile < numTiles; tile++)
+            {
+                int row = tile * tileRows;
+                arguments.A = input + row * rowBytes + group * groupBytes;
+                arguments.B = pass;
+                arguments.C = sums + row * sumStride;
+                FetchAhead(ref arguments, tile, numTiles, next);
+                Multiply(Math.Min(tileRows, numRows - row), numStrips, ref arguments);
+            }
+        }
+    }
+
+    /// <summary>
+    /// The first tiles of a pass share out the four strips of the next: one alone would wait for all of them.
+    /// </summary>
+    private static void FetchAhead(ref TileArguments arguments, int index, int numTiles, byte* next)
+    {
+        const int stripsPerItem = LinearJob.StripsPerItem;
+        int stripsPerTile = numTiles >= stripsPerItem ? 1 : numTiles > 1 ? stripsPerItem / 2 : stripsPerItem;
+        bool fetches = next != null && index * stripsPerTile < stripsPerItem;
+        nint strip = arguments.StripStrideBytes;
+        arguments.FirstAhead = fetches ? next + index * stripsPerTile * strip : arguments.B;
+        arguments.SecondAhead = fetches && stripsPerTile > 1 ? arguments.FirstAhead + strip : arguments.FirstAhead;
+        arguments.AheadStrideBytes = fetches && stripsPerTile == stripsPerItem ? 2 * strip : 0;
+    }
+}
