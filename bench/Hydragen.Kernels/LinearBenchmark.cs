@@ -14,7 +14,7 @@ internal static class LinearBenchmark
     {
         IReadOnlyList<int> rowCounts = settings.Rows ?? [1, 8, 64, 256];
         // Calls take matrices in turn, so that each finds its weights in memory, as in a forward pass.
-        int numMatrices = settings.IsWarm ? 1 : (int)Math.Clamp(1 + 2 * Machine.Current.LastLevelCacheBytes / MatrixBytes, 2, 64);
+        int numMatrices = settings.IsWarm ? 1 : Report.CountSets(MatrixBytes);
         foreach (int numThreads in settings.Threads)
         {
             using var backend = new CpuBackend(new CpuOptions { InstructionSet = settings.InstructionSet, NumThreads = numThreads });

@@ -54,6 +54,9 @@ internal sealed class Report : IDisposable
         write(json);
     });
 
+    /// <summary>So many data sets that all together are twice as large as the last cache.</summary>
+    public static int CountSets(long bytesPerSet) => (int)Math.Max(1, (2 * Machine.Current.LastLevelCacheBytes + bytesPerSet - 1) / bytesPerSet);
+
     /// <summary>What the lines of all measurements of one backend begin with.</summary>
     public static void WriteBackend(Utf8JsonWriter json, IComputeBackend backend, int numThreads)
     {

@@ -16,7 +16,7 @@ internal static class SuffixBenchmark
         var shape = new KvCacheShape(1, NumKvHeads, HeadDim, ElementType.BFloat16);
         long bytes = (long)NumSequences * NumKeys * shape.BytesPerToken;
         // Calls take layers in turn, so that each finds its keys and values in memory.
-        int numLayers = (int)Math.Clamp(1 + 2 * Machine.Current.LastLevelCacheBytes / bytes, 1, 64);
+        int numLayers = Report.CountSets(bytes);
         using KvCache cache = widest.CreateKvCache(shape with { NumLayers = numLayers }, NumSequences * PagesPerSequence);
         float[] numbers = RandomData.Numbers(2 * NumKeys * NumKvHeads * HeadDim);
         for (int i = 0; i < NumSequences; i++) RandomData.Fill(cache, i * PagesPerSequence, numbers[..(numbers.Length / 2)], numbers[(numbers.Length / 2)..]);
