@@ -27,7 +27,7 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
         }
         nint steps = Matrix.StripSize / (TileShape.StripWidth * AmxTileEmitter.TileDepth), stripBytes = Matrix.StripSize * sizeof(ushort);
         int sumStride = numStrips * TileShape.StripWidth;
-        int numTiles = (numRows + AmxTileEmitter.TileRows - 1) / AmxTileEmitter.TileRows, numPasses = (numTiles + 1) / 2;
+        int numTiles = (numRows + AmxTileEmitter.TileRows - 1) / AmxTileEmitter.TileRows;
         byte* strips = Weights + firstStrip * stripBytes;
         AmxTileArguments arguments = new()
         {
@@ -39,7 +39,7 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
         };
         // The rows of a pass share out what the next pass reads.
         int linesAhead = 2;
-        while (linesAhead * numPasses < AmxTileEmitter.TileRows) linesAhead *= 2;
+        while (linesAhead * numTiles < AmxTileEmitter.TileRows) linesAhead *= 2;
         tile.Configure();
         for (nint step = 0; step < steps; step += StepsPerPass)
         {
@@ -50,13 +50,13 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
                 arguments.B = strips + strip * stripBytes + step * AmxTileEmitter.TileBytes;
                 byte* next = strip + StripsPerTile < numStrips ? arguments.B + StripsPerTile * stripBytes
                     : step + StepsPerPass < steps ? strips + (step + StepsPerPass) * AmxTileEmitter.TileBytes : null;
-                for (int row = 0; row < numTiles; row += 2)
+                for (int row = 0; row < numTiles; row++)
                 {
                     arguments.A = Input + (firstRow / AmxTileEmitter.TileRows + row) * arguments.ATileBytes + step * AmxTileEmitter.TileBytes;
                     arguments.C = sums + row * AmxTileEmitter.TileRows * sumStride + strip * TileShape.StripWidth;
-                    int lines = next != null && row / 2 * linesAhead < AmxTileEmitter.TileRows ? linesAhead : 0;
-                    arguments.Ahead = next + row / 2 * linesAhead * CacheLine * StepsPerPass;
-                    tile.Multiply(Math.Min(2, numTiles - row), Math.Min(StripsPerTile, numStrips - strip), lines, arguments);
+                    int lines = next != null && row * linesAhead < AmxTileEmitter.TileRows ? linesAhead : 0;
+                    arguments.Ahead = next + row * linesAhead * CacheLine * StepsPerPass;
+                    tile.Multiply(1, Math.Min(StripsPerTile, numStrips - strip), lines, arguments);
                 }
             }
         }

@@ -5,10 +5,19 @@ namespace Hydragen.Cpu;
 /// <summary>AVX-512 with products over BF16 pairs in the tile unit.</summary>
 internal sealed class AmxOperatorSet(AmxTile tile, PairTile pairTile) : PairOperatorSet(pairTile)
 {
-    private readonly PairAttentionJob _attention = new(new AmxPairProduct(tile));
+    private readonly Dictionary<int, PairAttentionJob> _attention = [];
 
     public override LinearJob Linear { get; } = new AmxLinearJob(tile, pairTile);
 
-    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache) =>
-        queryType == ElementType.BFloat16 && cache.IsPaired && cache.Shape.HeadDim % AmxTileEmitter.TileDepth == 0 ? _attention : base.AttentionFor(queryType, cache);
+    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache)
+    {
+        int headDim = cache.Shape.HeadDim;
+        if (queryType != ElementType.BFloat16 || !cache.IsPaired || headDim % AmxTileEmitter.TileDepth != 0) return base.AttentionFor(queryType, cache);
+        if (!_attention.TryGetValue(headDim, out PairAttentionJob? job))
+        {
+            job = new PairAttentionJob(new AmxPairProduct(tile), AmxAttentionEmitter.Supports(headDim) ? new AmxAttention(tile, headDim) : null);
+            _attention.Add(headDim, job);
+        }
+        return job;
+    }
 }

@@ -31,11 +31,13 @@ internal sealed unsafe class AmxPairProduct(AmxTile tile) : PairProduct
             int strips = Math.Min(2, numStrips - strip);
             arguments.B = b + strip * stripStrideBytes;
             arguments.Ahead = arguments.B + ahead;
-            for (int row = 0; row < numTiles; row += 2)
+            // Two sums: of two strips, or of two row tiles.
+            int step = strips == 2 ? 1 : 2;
+            for (int row = 0; row < numTiles; row += step)
             {
                 arguments.A = a + row * arguments.ATileBytes;
                 arguments.C = (float*)((byte*)c + row * AmxTileEmitter.TileRows * cStrideBytes) + strip * TileShape.StripWidth;
-                tile.Multiply(Math.Min(2, numTiles - row), strips, ahead != 0 && row == 0 ? AmxTileEmitter.TileRows : 0, arguments);
+                tile.Multiply(Math.Min(step, numTiles - row), strips, ahead != 0 && row == 0 ? AmxTileEmitter.TileRows : 0, arguments);
             }
         }
     }

@@ -19,12 +19,12 @@ internal sealed unsafe class AmxTile : IDisposable
     /// <summary>Lines that a step may fetch ahead for each strip.</summary>
     public static readonly int[] LinesAhead = [0, 2, 4, 8, 16];
 
-    private const int MaxTiles = 2, MaxStrips = 2;
+    private static readonly (int Tiles, int Strips)[] Shapes = [(1, 1), (1, 2), (2, 1)];
 
     private static readonly Lazy<(AmxTile? Tile, string? WhyNot)> Process = new(() => (TryCreate(AmxTileEmitter.Emit, out string? whyNot), whyNot));
 
     private readonly ExecutableMemory _code;
-    private readonly nint[] _kernels = new nint[MaxTiles * MaxStrips * LinesAhead.Length];
+    private readonly nint[] _kernels = new nint[Shapes.Length * LinesAhead.Length];
     private readonly nint _configure, _release;
 
     private AmxTile(Action<Assembler, int, int, int> emit)
@@ -88,8 +88,8 @@ internal sealed unsafe class AmxTile : IDisposable
     public void Release() => ((delegate* unmanaged<void>)_release)();
 
     /// <summary>Computes one block.</summary>
-    /// <param name="numTiles">Row tiles of 16 rows: 1 or 2.</param>
-    /// <param name="numStrips">1 or 2.</param>
+    /// <param name="numTiles">Row tiles of 16 rows: 1, or 2 with one strip.</param>
+    /// <param name="numStrips">1, or 2 with one row tile.</param>
     /// <param name="linesAhead">Lines to fetch ahead with each step and strip; the next smaller number of <see cref="LinesAhead"/> is used.</param>
     /// <param name="arguments">The rest.</param>
     public void Multiply(int numTiles, int numStrips, int linesAhead, in AmxTileArguments arguments)
@@ -105,16 +105,13 @@ internal sealed unsafe class AmxTile : IDisposable
 
     private static void ForEachKernel(Action<int, int, int> action)
     {
-        for (int tiles = 1; tiles <= MaxTiles; tiles++)
+        foreach ((int tiles, int strips) in Shapes)
         {
-            for (int strips = 1; strips <= MaxStrips; strips++)
-            {
-                for (int ahead = 0; ahead < LinesAhead.Length; ahead++) action(tiles, strips, ahead);
-            }
+            for (int ahead = 0; ahead < LinesAhead.Length; ahead++) action(tiles, strips, ahead);
         }
     }
 
-    private static int Index(int numTiles, int numStrips, int ahead) => ((numTiles - 1) * MaxStrips + numStrips - 1) * LinesAhead.Length + ahead;
+    private static int Index(int numTiles, int numStrips, int ahead) => (2 * (numTiles - 1) + numStrips - 1) * LinesAhead.Length + ahead;
 
     /// <summary>The memory operand of ldtilecfg.</summary>
     private struct Configuration

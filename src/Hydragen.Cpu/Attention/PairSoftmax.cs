@@ -24,6 +24,9 @@ internal static unsafe class PairSoftmax
     /// <summary>2^x on [0, 1): the polynomial of degree 4 with the least relative error, 2.6e-6; lowest power first.</summary>
     public static ReadOnlySpan<float> Exp2Coefficients => [1.0000026226043701f, 0.6930038332939148f, 0.2414427548646927f, 0.052011460065841675f, 0.013534167781472206f];
 
+    /// <summary>Added to the bits of a weight before the upper half is taken: rounds to nearest, ties up.</summary>
+    public const uint Rounding = 0x8000;
+
     /// <summary>Rounding control of vreduceps: subtract the floor, no exception.</summary>
     public const byte FractionControl = 0x09;
 
@@ -94,24 +97,28 @@ internal static unsafe class PairSoftmax
         return Avx512F.Scale(polynomial, x);
     }
 
-    // A strip without visible keys would add zeros only, and is left out of the sum.
+    // Two strips at a time, whose weights are added to one another first, as the generated kernel does.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static Vector512<float> Weigh(float* scores, float factor, int low, int high, int begin, int end, ushort* weights, float reference)
     {
         Vector512<float> sum = default, factors = Vector512.Create(factor), references = Vector512.Create(reference);
-        for (int i = begin; i < end; i += TileShape.StripWidth)
+        for (int i = begin; i < end; i += 2 * TileShape.StripWidth)
         {
-            Vector512<float> weight = default;
-            if (i < high && i + TileShape.StripWidth > low)
-            {
-                // Rounded like the reference before the subtraction: fused, huge logits would leave more than their difference.
-                Vector512<float> logit = Vector512.Load(scores + i) * factors;
-                weight = Exp2(Visible(logit - references, i, low, high));
-                sum += weight;
-            }
-            Store(weight, weights + i);
+            Vector512<float> first = WeighStrip(scores, i, factors, references, low, high), second = WeighStrip(scores, i + TileShape.StripWidth, factors, references, low, high);
+            sum = first + second + sum;
+            Store(first, weights + i);
+            Store(second, weights + i + TileShape.StripWidth);
         }
         return sum;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> WeighStrip(float* scores, int first, Vector512<float> factors, Vector512<float> references, int low, int high)
+    {
+        if (first >= high || first + TileShape.StripWidth <= low) return default;
+        // Rounded like the reference before the subtraction: fused, huge logits would leave more than their difference.
+        Vector512<float> logit = Vector512.Load(scores + first) * factors;
+        return Exp2(Visible(logit - references, first, low, high));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -123,13 +130,12 @@ internal static unsafe class PairSoftmax
         return Vector512.ConditionalSelect(visible.AsSingle(), values, Vector512.Create(float.NegativeInfinity));
     }
 
-    /// <summary>Rounds to BF16, to nearest, ties to even. The weights are not negative; what a NaN becomes does not matter, since its row's sum is NaN.</summary>
+    /// <summary>Rounds to BF16. The weights are not negative; what a NaN becomes does not matter, since its row's sum is NaN.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Vector512<float> weight, ushort* destination)
     {
-        Vector512<uint> bits = weight.AsUInt32();
-        Vector512<uint> rounded = bits + ((bits >> 16) & Vector512.Create(1u)) + Vector512.Create(0x7FFFu);
-        Vector256.Store(Avx512F.ConvertToVector256UInt16(rounded >> 16), destination);
+        Vector512<uint> rounded = (weight.AsUInt32() + Vector512.Create(Rounding)) >> 16;
+        Vector256.Store(Avx512F.ConvertToVector256UInt16(rounded), destination);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -12,11 +12,11 @@ namespace Hydragen.Cpu;
 /// A vector's result depends on nothing but its own query, keys, values and where its segment starts in a page: products add in order
 /// of keys whatever the block, keys that a vector may not see have weight zero, and values that are not finite never meet such a zero.
 /// </remarks>
-internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJob
+internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention? fused = null) : AttentionJob
 {
-    // As many as a pass over a unit of keys serves: their scores, weights and sums stay in the second-level cache.
-    private const int BlockVectors = 64;
-    private const int BlocksPerItem = 4;
+    // As many as a pass over a unit of keys serves: their scores, weights and sums stay in the first-level cache.
+    private const int BlockVectors = AmxAttentionEmitter.Rows;
+    private const int BlocksPerItem = 8;
     private const int UnitPages = PairSoftmax.UnitKeys / KvCache.PageSize;
     private const int GroupKeys = 32;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
@@ -33,6 +33,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJo
         ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
         byte* scratch = (byte*)(Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim));
         product.Begin();
+        AmxAttentionState.Initialize(scratch);
         for (int first = 0; first < work.NumVectors; first += BlockVectors)
             Run(work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) }, scratch);
         product.End();
@@ -51,8 +52,14 @@ internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJo
         LoadQueries(item, segment, ref block);
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
+        Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += UnitPages)
         {
+            if (fused is not null && item.NumVectors > MaxReadBoundVectors)
+            {
+                page += UnitPages * AddWholeUnits(block, item, segment, pages[..endPage], page, wholeUnits);
+                if (page >= endPage) break;
+            }
             Unit unit = new() { NumPages = Math.Min(UnitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
             int low = page == 0 ? segment.FirstSlot : 0;
             int high = Math.Min(unit.NumPages * KvCache.PageSize, segment.FirstSlot + segment.NumKeys - page * KvCache.PageSize);
@@ -74,6 +81,24 @@ internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJo
             Finish(item, segment, i, block.Sums + i * block.SumSize, Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth)), block.References[i]);
     }
 
+    /// <summary>Adds the units from a page on that all vectors see whole, as far as the fused kernel gets; returns how many.</summary>
+    private int AddWholeUnits(in Block block, in AttentionItem item, in AttentionSegment segment, ReadOnlySpan<int> pages, int firstPage, Span<nuint> addresses)
+    {
+        if (Options.LogitSoftCap is not null || !Options.AlibiSlopes.IsEmpty || (firstPage == 0 && segment.FirstSlot > 0)) return 0;
+        int numPages = 0;
+        for (int page = firstPage; page + UnitPages <= pages.Length; page += UnitPages)
+        {
+            int position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize;
+            if (page * KvCache.PageSize + PairSoftmax.UnitKeys > segment.FirstSlot + segment.NumKeys) break;
+            if (segment.Mask == AttentionMask.Causal && position + PairSoftmax.UnitKeys - 1 > block.FirstPosition) break;
+            if (Options.SlidingWindow is int window && position <= (long)block.LastPosition - window) break;
+            for (int i = 0; i < UnitPages; i++) addresses[numPages++] = Address(pages[page + i], item.KvHead);
+        }
+        if (numPages == 0) return 0;
+        return fused!.Run(
+            block.State, block.Fused, block.Sums, block.Lanes, addresses[..numPages], (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
+    }
+
     private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Cache.HeadOffset(Layer, kvHead);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -91,9 +116,9 @@ internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJo
             block.FirstPosition = Math.Min(block.FirstPosition, position);
             block.LastPosition = Math.Max(block.LastPosition, position);
             block.Slopes[i] = slopes.IsEmpty ? 0 : slopes[head];
-            block.References[i] = float.NegativeInfinity;
         }
-        int padded = (item.NumVectors + product.RowMultiple - 1) / product.RowMultiple * product.RowMultiple;
+        new Span<float>(block.References, BlockVectors).Fill(float.NegativeInfinity);
+        int padded = fused is not null ? BlockVectors : (item.NumVectors + product.RowMultiple - 1) / product.RowMultiple * product.RowMultiple;
         new Span<byte>(block.Queries + item.NumVectors * block.QueryStride, (padded - item.NumVectors) * block.QueryStride).Clear();
         new Span<float>(block.Sums, padded * block.SumSize).Clear();
         new Span<float>(block.Lanes, padded * TileShape.StripWidth).Clear();
@@ -261,7 +286,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJo
         // A block, and room for one vector that is computed alone among rows that nobody reads.
         private const int Rows = BlockVectors, AloneRows = 16;
 
-        public readonly byte* Queries, Values;
+        public readonly byte* State, Queries, Values, Fused;
         public readonly float* Scores, Sums, Lanes, References, Slopes, VectorSums;
         public readonly ushort* Weights, VectorWeights;
         public readonly int* Positions, Lows, Highs;
@@ -274,12 +299,13 @@ internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJo
             SumSize = TileShape.PadToStrips(headDim);
             QueryStride = SumSize * sizeof(ushort);
             byte* next = scratch;
-            Queries = Take(ref next, Rows * QueryStride);
+            State = Take(ref next, AmxAttentionState.QueriesOffset + Rows * QueryStride);
+            Queries = State + AmxAttentionState.QueriesOffset;
+            References = (float*)(State + AmxAttentionState.ReferencesOffset);
             Scores = (float*)Take(ref next, Rows * PairSoftmax.UnitKeys * sizeof(float));
             Weights = (ushort*)Take(ref next, Rows * PairSoftmax.UnitKeys * sizeof(ushort));
             Sums = (float*)Take(ref next, Rows * SumSize * sizeof(float));
             Lanes = (float*)Take(ref next, Rows * TileShape.StripWidth * sizeof(float));
-            References = (float*)Take(ref next, Rows * sizeof(float));
             Slopes = (float*)Take(ref next, Rows * sizeof(float));
             Positions = (int*)Take(ref next, Rows * sizeof(int));
             Lows = (int*)Take(ref next, Rows * sizeof(int));
@@ -287,10 +313,11 @@ internal sealed unsafe class PairAttentionJob(PairProduct product) : AttentionJo
             Values = Take(ref next, KvCache.PageSize * SumSize * sizeof(ushort));
             VectorSums = (float*)Take(ref next, AloneRows * SumSize * sizeof(float));
             VectorWeights = (ushort*)Take(ref next, AloneRows * KvCache.PageSize * sizeof(ushort));
+            Fused = Take(ref next, AmxAttention.ScratchBytes);
         }
 
         /// <summary>Bytes that a block takes.</summary>
-        public static int Size(int headDim) => (int)(new Block(0, headDim, null).VectorWeights + AloneRows * KvCache.PageSize - (ushort*)null) * sizeof(ushort);
+        public static int Size(int headDim) => (int)(new Block(0, headDim, null).Fused + AmxAttention.ScratchBytes - (byte*)null);
 
         private static byte* Take(ref byte* next, int size)
         {
