@@ -23,6 +23,8 @@ internal static class LinearBenchmark
             PackedMatrix[] matrices = [.. Enumerable.Range(1, numMatrices).Select(seed => backend.PackMatrix(new RandomMatrix(Size, Size, seed)))];
             (int Rows, Samples Samples)[] points = [.. rowCounts.Select(rows => (rows, new Samples(probe, Prepare(backend, matrices, rows))))];
             foreach ((_, Samples samples) in points) samples.WarmUp();
+            memory.Read();
+            memory.ReadStreams();
             var reads = new List<double>();
             for (int round = 0; round < settings.Rounds; round++)
             {

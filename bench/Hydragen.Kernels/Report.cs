@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Hydragen.Cli.Bench;
@@ -13,10 +14,13 @@ internal sealed class Report : IDisposable
     private readonly FileStream? _file;
     private readonly JsonLines? _json;
 
+    private static string Version =>
+        typeof(Report).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+
     /// <summary>Creates the file and writes who measures what, and where.</summary>
     public Report(Settings settings)
     {
-        Console.WriteLine($"`{settings.CommandLine}`, {Machine.Current.Processor}, {Environment.ProcessorCount} processors, {RuntimeInformation.FrameworkDescription}, {Machine.System}");
+        Console.WriteLine($"`{settings.CommandLine}`, version {Version}, {Machine.Current.Processor}, {Environment.ProcessorCount} processors, {RuntimeInformation.FrameworkDescription}, {Machine.System}");
         if (settings.JsonPath is null) return;
         _file = File.Create(settings.JsonPath);
         _json = new JsonLines(_file);
@@ -24,6 +28,7 @@ internal sealed class Report : IDisposable
         {
             json.WriteString("command", settings.CommandLine);
             json.WriteString("date", DateTime.UtcNow.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture));
+            json.WriteString("version", Version);
             json.WriteString("runtime", RuntimeInformation.FrameworkDescription);
             json.WriteString("system", Machine.System);
             json.WriteString("processor", Machine.Current.Processor);

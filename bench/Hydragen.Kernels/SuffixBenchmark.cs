@@ -28,6 +28,8 @@ internal static class SuffixBenchmark
             var memory = new MemoryProbe(new ThreadTeam(numThreads), bytes, numLayers);
             (int Group, Samples Samples)[] points = [.. settings.Groups.Select(group => (group, new Samples(probe, Prepare(backend, cache, group))))];
             foreach ((_, Samples samples) in points) samples.WarmUp();
+            memory.Read();
+            memory.ReadStreams();
             var reads = new List<double>();
             var streams = new List<double>();
             for (int round = 0; round < settings.Rounds; round++)
