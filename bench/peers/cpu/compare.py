@@ -1,6 +1,6 @@
-"""Prints the table of run.sh: every round of ours against the round of PyTorch that followed it.
+"""Prints the tables of run.sh and llama.sh: every round of ours against the round of others that followed it.
 
-Usage: compare.py FOLDER. Reads NAME.ROUND.ours.jsonl and NAME.ROUND.pytorch.jsonl; needs nothing but Python."""
+Usage: compare.py FOLDER. Reads NAME.ROUND.ours.jsonl and NAME.ROUND.OTHER.jsonl; needs nothing but Python."""
 
 import glob
 import json
@@ -25,7 +25,7 @@ def key(line):
 def rounds(folder, name, side):
     """Lines of each round, in order."""
     paths = glob.glob(os.path.join(glob.escape(folder), f"{name}.*.{side}.jsonl"))
-    return [read(path) for path in sorted(paths, key=lambda path: int(re.search(r"\.(\d+)\.\w+\.jsonl$", path)[1]))]
+    return [read(path) for path in sorted(paths, key=lambda path: int(re.search(r"\.(\d+)\.[\w-]+\.jsonl$", path)[1]))]
 
 
 def medians(all_rounds, name):
@@ -75,6 +75,45 @@ def table(folder, name, titles):
         print(f"\nOurs was measured on a quiet machine in {sum(noisy)} of {len(noisy)} points.")
 
 
+def generation_table(folder):
+    ours = rounds(folder, "generate", "ours")
+    others = {side: rounds(folder, "generate", side) for side in ("llama-q8_0", "llama-bf16")}
+    others = {side: lines for side, lines in others.items() if lines}
+    if not ours or not others:
+        return
+    mine = speeds(ours, lambda line: (line["prefix"], line["batch"]) if line.get("mode") == "hydragen" and "skipped" not in line else None,
+                  lambda line: (line["decode_tokens_per_second"]["median"], line["prefill_tokens_per_second"]["median"]))
+    print(f"\ngenerate: {len(ours)} rounds. Ours: {header(ours).get('backend', '')}, BF16, {header(ours).get('processor', '')}. "
+          "Tokens a second of all sequences, median of the rounds with their range; × is ours : theirs, round by round, over the rounds that both printed.\n")
+    print("| prefix | batch | rounds | ours decode | llama.cpp | decode | × decode | ours prefill | prefill | × prefill |")
+    print("|" + "---|" * 10)
+    for side, all_rounds in others.items():
+        if len(all_rounds) != len(ours):
+            raise SystemExit(f"generate: {len(ours)} rounds of ours, but {len(all_rounds)} of {side}; llama.sh did not end.")
+        theirs = speeds(all_rounds, lambda line: (line["pp"], line["pl"]), lambda line: (line["speed_tg"], line["speed_pp"]))
+        for what, values in theirs.items():
+            both = sorted(values.keys() & mine.get(what, {}).keys())
+            if not both:
+                continue
+            decode, prefill = zip(*[values[number] for number in both])
+            our_decode, our_prefill = zip(*[mine[what][number] for number in both])
+            cells = [str(part) for part in what] + [
+                str(len(both)),
+                text(our_decode, ".0f"), side.removeprefix("llama-"), text(decode, ".0f"), text([a / b for a, b in zip(our_decode, decode)], ".2f"),
+                text(our_prefill, ".0f"), text(prefill, ".0f"), text([a / b for a, b in zip(our_prefill, prefill)], ".2f")]
+            print("| " + " | ".join(cells) + " |")
+
+
+def speeds(all_rounds, what, values):
+    """Values for each measurement and number of a round."""
+    found = {}
+    for number, lines in enumerate(all_rounds):
+        for line in lines:
+            if line.get("type", "generate") == "generate" and what(line) is not None:
+                found.setdefault(what(line), {})[number] = values(line)
+    return found
+
+
 def state(line):
     """Whether the machine was quiet, or None when the line does not say."""
     if "machine_state" in line:
@@ -93,6 +132,7 @@ def main():
         raise SystemExit(__doc__)
     table(sys.argv[1], "attention", ["mode", "prefix"])
     table(sys.argv[1], "linear", ["rows"])
+    generation_table(sys.argv[1])
 
 
 if __name__ == "__main__":
