@@ -18,7 +18,7 @@ internal static class LinearBenchmark
         foreach (int numThreads in settings.Threads)
         {
             using var backend = new CpuBackend(new CpuOptions { InstructionSet = settings.InstructionSet, NumThreads = numThreads });
-            var probe = new MachineProbe(numThreads, PairProbe.For(backend.Kernels[0].Kernel));
+            var probe = new MachineProbe(numThreads, PairProbe.For(settings.InstructionSet));
             var memory = new MemoryProbe(new ThreadTeam(numThreads), MatrixBytes, numMatrices);
             PackedMatrix[] matrices = [.. Enumerable.Range(1, numMatrices).Select(seed => backend.PackMatrix(new RandomMatrix(Size, Size, seed)))];
             (int Rows, Samples Samples)[] points = [.. rowCounts.Select(rows => (rows, new Samples(probe, Prepare(backend, matrices, rows))))];

@@ -19,7 +19,7 @@ internal static class PrefixBenchmark
         foreach (int numThreads in settings.Threads)
         {
             using var backend = new CpuBackend(new CpuOptions { InstructionSet = settings.InstructionSet, NumThreads = numThreads });
-            var probe = new MachineProbe(numThreads, PairProbe.For(backend.Kernels[0].Kernel));
+            var probe = new MachineProbe(numThreads, PairProbe.For(settings.InstructionSet));
             var points = new List<(int Rows, int Keys, Samples Samples)>();
             foreach (int keys in settings.Keys)
             {

@@ -22,6 +22,7 @@ try
         "ladder" => LadderBenchmark.Run,
         "prefix" => PrefixBenchmark.Run,
         "suffix" => SuffixBenchmark.Run,
+        "pool" => PoolBenchmark.Run,
         _ => LinearBenchmark.Run,
     };
     run(settings, report);

@@ -11,9 +11,10 @@ internal sealed record Settings
           prefix   attention of many rows over one shared prefix, one key/value head of 128, BF16: share of the peak of BF16 products
           suffix   attention of 64 sequences over 4224 keys of their own, 2 key/value heads of 128, BF16: share of memory reads
           linear   matrix product with 4096 × 4096 BF16 weights, BF16 in and out: shares of both
+          pool     what it costs to share out a job among threads
         Options:
-          --threads n,n,..   threads (default: prefix 1; suffix 1,2; others all processors)
-          --rounds N         rounds; medians count (default 9)
+          --threads n,n,..   threads (default: prefix 1; suffix 1,2; pool 1,2,4,.. to all; others all processors)
+          --rounds N         rounds; medians count (default 9; pool has its own)
           --rows n,n,..      prefix: query rows, multiples of 4 (default 64,256,1024); linear: input rows (default 1,8,64,256)
           --keys n,n,..      prefix: keys (default 1024,4096,16384)
           --groups n,n,..    suffix: query heads for each key/value head (default 1,4,8)
@@ -22,7 +23,7 @@ internal sealed record Settings
           --json FILE        also write JSON Lines
         """;
 
-    private static readonly string[] Modes = ["ladder", "prefix", "suffix", "linear"];
+    private static readonly string[] Modes = ["ladder", "prefix", "suffix", "linear", "pool"];
 
     public required string Mode { get; init; }
 
@@ -53,7 +54,7 @@ internal sealed record Settings
         {
             Mode = args[0],
             CommandLine = string.Join(' ', ["Hydragen.Kernels", .. args]),
-            Threads = args[0] switch { "prefix" => [1], "suffix" => [1, 2], _ => [Environment.ProcessorCount] },
+            Threads = args[0] switch { "prefix" => [1], "suffix" => [1, 2], "pool" => PowersOfTwo(), _ => [Environment.ProcessorCount] },
         };
         for (int i = 1; i < args.Length; i++)
         {
@@ -78,6 +79,13 @@ internal sealed record Settings
             };
         }
         return settings;
+    }
+
+    private static int[] PowersOfTwo()
+    {
+        var counts = new List<int>();
+        for (int count = 1; count < Environment.ProcessorCount; count *= 2) counts.Add(count);
+        return [.. counts, Environment.ProcessorCount];
     }
 
     private static int[] Numbers(string option, string text, int max)

@@ -24,7 +24,7 @@ internal static class SuffixBenchmark
         foreach (int numThreads in settings.Threads)
         {
             using var backend = new CpuBackend(new CpuOptions { InstructionSet = settings.InstructionSet, NumThreads = numThreads });
-            var probe = new MachineProbe(numThreads, PairProbe.For(backend.Kernels[0].Kernel));
+            var probe = new MachineProbe(numThreads, PairProbe.For(settings.InstructionSet));
             var memory = new MemoryProbe(new ThreadTeam(numThreads), bytes, numLayers);
             (int Group, Samples Samples)[] points = [.. settings.Groups.Select(group => (group, new Samples(probe, Prepare(backend, cache, group))))];
             foreach ((_, Samples samples) in points) samples.WarmUp();

@@ -43,11 +43,11 @@ public sealed unsafe class CpuBackend : IComputeBackend
         CpuOptions? options, NativeAllocator allocator, long workspaceFloats = AttentionWork.DefaultWorkspaceFloats,
         IReadOnlyList<InstructionSet>? instructionSets = null)
     {
-        _work = new AttentionWork(workspaceFloats);
         _allocator = allocator;
         instructionSets ??= InstructionSet.All;
         InstructionSet instructionSet = InstructionSet.Select(instructionSets, options?.InstructionSet, out string reason);
-        string vectorReason = reason == instructionSet.Reason ? instructionSets.First(row => row.Name == instructionSet.VectorName).Reason : reason;
+        string vectorReason = instructionSet.Name != instructionSet.VectorName && reason.StartsWith(instructionSet.Reason, StringComparison.Ordinal)
+            ? instructionSets.First(row => row.Name == instructionSet.VectorName).Reason : reason;
         _operators = instructionSet.CreateOperators();
         _workerScratch = new Scratch(allocator);
         _input = new Scratch(allocator);
@@ -55,6 +55,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _partWeights = new Scratch(allocator);
         _partMax = new Scratch(allocator);
         _pool = new WorkerPool(options?.NumThreads ?? Environment.ProcessorCount);
+        _work = new AttentionWork(workspaceFloats, _pool.NumThreads);
         Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
         Kernels =
         [
@@ -233,7 +234,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         }
         CpuKvCache pages = Check.Cache(cache, layer, shape);
         AttentionJob job = _operators.AttentionFor(source.ElementType, pages);
-        _work.Compile(plan, shape, job.MaxVectors);
+        _work.Compile(plan, shape, job.MaxVectors, job.VectorMultiple);
         if (_work.MaxPage >= pages.Pages.Length)
             throw new ArgumentException($"The plan uses page {_work.MaxPage}, but the cache has {pages.NumPages} pages.", nameof(plan));
 
@@ -257,6 +258,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         merge.Work = _work;
         merge.NumHeads = shape.NumHeads;
         merge.HeadDim = shape.HeadDim;
+        merge.ScalesExactly = job.ScalesExactly;
         merge.Parts = parts;
         merge.Output = job.Output;
         merge.OutputType = job.OutputType;
@@ -264,7 +266,8 @@ public sealed unsafe class CpuBackend : IComputeBackend
         foreach (AttentionWave wave in _work.Waves)
         {
             job.FirstItem = wave.FirstItem;
-            _pool.Run(job, wave.NumItems);
+            job.NumItems = wave.NumItems;
+            _pool.Run(job, wave.NumItems, wave.NumComputeBound);
             merge.FirstMergeRow = wave.FirstMergeRow;
             merge.NumMergeRows = wave.NumMergeRows;
             _pool.Run(merge, NumItems(wave.NumMergeRows, MergeJob.RowsPerItem));

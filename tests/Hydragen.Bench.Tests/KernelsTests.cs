@@ -40,7 +40,7 @@ public sealed class KernelsTests
     }
 
     [Theory]
-    [InlineData("must be ladder, prefix, suffix, linear", "nothing")]
+    [InlineData("must be ladder, prefix, suffix, linear, pool", "nothing")]
     [InlineData("There is no option '--fast'", "prefix", "--fast", "1")]
     [InlineData("lacks its value", "prefix", "--rows")]
     [InlineData("--rounds takes numbers from 1", "linear", "--rounds", "0")]

@@ -63,8 +63,32 @@ public sealed class HelpTests
         Assert.Contains("kernel", text.Output, StringComparison.Ordinal);
         var json = Assert.Single((await Cli.RunAsync("doctor", "--json")).Lines);
         Assert.Equal(Environment.ProcessorCount, json.GetProperty("processors").GetInt32());
+        Assert.Equal(Environment.ProcessorCount, json.GetProperty("threads").GetInt32());
         Assert.True(json.GetProperty("memory_bytes").GetInt64() > 0);
         Assert.NotEmpty(json.GetProperty("kernels").EnumerateArray());
         Assert.All(json.GetProperty("kernels").EnumerateArray(), kernel => Assert.NotEmpty(kernel.GetProperty("reason").GetString()!));
+    }
+
+    [Fact]
+    public async Task Doctor_says_with_how_many_threads_it_would_compute()
+    {
+        Assert.Contains(" 3 threads", (await Cli.RunAsync("doctor", "--threads", "3")).Output, StringComparison.Ordinal);
+        Assert.Equal(3, Assert.Single((await Cli.RunAsync("doctor", "--threads", "3", "--json")).Lines).GetProperty("threads").GetInt32());
+    }
+
+    [Theory]
+    [InlineData("demo")]
+    [InlineData("ask --document d --questions q")]
+    [InlineData("generate --model m --prompt p")]
+    [InlineData("score --model m")]
+    [InlineData("attention --input i --output o")]
+    [InlineData("bench attention")]
+    [InlineData("bench generate")]
+    [InlineData("doctor")]
+    public async Task Every_verb_that_computes_takes_a_number_of_threads(string line)
+    {
+        string[] args = line.Split(' ');
+        Assert.Contains("--threads", (await Cli.RunAsync([.. args, "--help"])).Output, StringComparison.Ordinal);
+        (await Cli.RunAsync([.. args, "--threads", "0"])).AssertBadInput("--threads must be ", "not '0'");
     }
 }

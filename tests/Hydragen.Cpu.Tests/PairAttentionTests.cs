@@ -6,7 +6,7 @@ namespace Hydragen.Cpu.Tests;
 /// <summary>BF16 attention where many vectors see whole units of keys, which some instruction sets compute by one fused kernel.</summary>
 public sealed class PairAttentionTests
 {
-    private static readonly int[] FusedHeadDims = [64, 128, 192, 256];
+    private static readonly int[] FusedHeadDims = [32, 64, 96, 128, 160, 192, 256];
 
     [Theory]
     [ClassData(typeof(InstructionSets))]

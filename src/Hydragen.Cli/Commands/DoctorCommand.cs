@@ -15,12 +15,15 @@ internal static class DoctorCommand
     {
         var command = new Verb("doctor", "Show the machine, the kernels chosen and why, and the memory.", Details);
         var json = new Option<bool>("--json") { Description = "Print one JSON line to standard output." };
+        Option<int?> threads = ModelArguments.MakeThreads();
         command.Options.Add(json);
+        command.Options.Add(threads);
         command.Handle(terminal, (parsed, _) =>
         {
-            using var backend = new CpuBackend();
+            int numThreads = parsed.GetValue(threads) ?? Environment.ProcessorCount;
+            using var backend = new CpuBackend(new CpuOptions { NumThreads = numThreads });
             GCMemoryInfo memory = GC.GetGCMemoryInfo();
-            if (parsed.GetValue(json)) WriteJson(terminal, backend, memory.TotalAvailableMemoryBytes);
+            if (parsed.GetValue(json)) WriteJson(terminal, backend, numThreads, memory.TotalAvailableMemoryBytes);
             else WriteText(terminal, backend, memory.TotalAvailableMemoryBytes);
             return Task.CompletedTask;
         });
@@ -39,7 +42,7 @@ internal static class DoctorCommand
         output.WriteLine($"model     embedded: {model}");
     }
 
-    private static void WriteJson(Terminal terminal, CpuBackend backend, long memoryBytes)
+    private static void WriteJson(Terminal terminal, CpuBackend backend, int numThreads, long memoryBytes)
     {
         var output = new JsonLines(terminal.Output);
         output.Write(json =>
@@ -47,6 +50,7 @@ internal static class DoctorCommand
             json.WriteString("os", RuntimeInformation.OSDescription.Trim());
             json.WriteString("architecture", RuntimeInformation.ProcessArchitecture.ToString());
             json.WriteNumber("processors", Environment.ProcessorCount);
+            json.WriteNumber("threads", numThreads);
             json.WriteString("runtime", RuntimeInformation.FrameworkDescription);
             json.WriteNumber("memory_bytes", memoryBytes);
             json.WriteString("backend", backend.Description);

@@ -5,17 +5,15 @@ namespace Hydragen.Cpu;
 /// <summary>The fused attention kernel of one head size. Immutable; calls may run on any thread whose tiles are configured.</summary>
 internal sealed unsafe class AmxAttention : IDisposable
 {
-    private const int UnitSteps = PairSoftmax.UnitKeys / AmxAttentionEmitter.StepKeys;
-    private const int UnitPages = PairSoftmax.UnitKeys / KvCache.PageSize;
     private const int PageSteps = KvCache.PageSize / AmxAttentionEmitter.StepKeys;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
-    private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.UnitKeys * sizeof(ushort);
-    private const int MaxUnits = AttentionWork.KeysPerSplit / PairSoftmax.UnitKeys;
+    private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort);
+    private const int MaxSteps = (AttentionWork.KeysPerSplit + 2 * PairSoftmax.MaxUnitKeys) / AmxAttentionEmitter.StepKeys;
 
     private readonly AmxTile _tile;
-    private readonly int _headDim;
+    private readonly int _headDim, _unitPages, _unitSteps;
     private readonly ExecutableMemory _code;
-    private readonly nint _firstUnit, _nextUnits;
+    private readonly Kernels _few, _many;
 
     /// <summary>Generates the kernel.</summary>
     /// <exception cref="PlatformNotSupportedException">The system does not hand out executable memory.</exception>
@@ -23,36 +21,43 @@ internal sealed unsafe class AmxAttention : IDisposable
     {
         _tile = tile;
         _headDim = headDim;
+        _unitPages = PairSoftmax.UnitKeys(headDim) / KvCache.PageSize;
+        _unitSteps = _unitPages * PageSteps;
         var builder = new CodeBuilder();
-        int first = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, addsValues: false));
-        int next = builder.Add(code => new AmxAttentionEmitter(headDim).Emit(code, addsValues: true));
+        Kernels few = Add(1), many = Add(2);
         _code = builder.Build();
-        _firstUnit = _code.Address + first;
-        _nextUnits = _code.Address + next;
+        _few = few.At(_code.Address);
+        _many = many.At(_code.Address);
+
+        Kernels Add(int numTiles) => new(AddKernel(numTiles, true, false), AddKernel(numTiles, true, true), AddKernel(numTiles, false, true));
+        nint AddKernel(int numTiles, bool scores, bool values) => builder.Add(code => new AmxAttentionEmitter(headDim, numTiles).Emit(code, scores, values));
     }
 
     /// <summary>Bytes that a call needs besides the state: two rings of scores and weights, totals and the steps.</summary>
     public static int ScratchBytes =>
-        2 * AmxAttentionEmitter.ScoreBytes + 2 * WeightBytes + AmxAttentionEmitter.LaneBytes + MaxUnits * UnitSteps * AmxAttentionEmitter.StepBytes;
+        2 * AmxAttentionEmitter.ScoreBytes + 2 * WeightBytes + AmxAttentionEmitter.LaneBytes + MaxSteps * AmxAttentionEmitter.StepBytes;
 
     /// <summary>Adds whole units of keys that all vectors of a block see.</summary>
     /// <param name="state">Queries and references, as <see cref="AmxAttentionState"/> describes.</param>
     /// <param name="scratch"><see cref="ScratchBytes"/> bytes.</param>
     /// <param name="sums">FP32 <c>[32, headDim]</c>.</param>
     /// <param name="totals">FP32 <c>[32, 16]</c>: lane sums; what is added to.</param>
-    /// <param name="pages">Addresses of the pages' keys, two for each unit.</param>
+    /// <param name="numVectors">Vectors of the block: up to 16, or up to 32.</param>
+    /// <param name="pages">Addresses of the pages' keys, those of whole units.</param>
+    /// <param name="ahead">Addresses of the pages, of one unit, that the caller will read next.</param>
     /// <param name="valueOffset">Bytes from keys to values.</param>
     /// <param name="factor">What scores are multiplied with.</param>
     /// <returns>Units done; fewer than there are if a reference must move first in the next one.</returns>
-    public int Run(byte* state, byte* scratch, float* sums, float* totals, ReadOnlySpan<nuint> pages, nint valueOffset, float factor)
+    public int Run(byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, nint valueOffset, float factor)
     {
-        int numUnits = pages.Length / UnitPages;
+        int numUnits = pages.Length / _unitPages, numTiles = numVectors > AmxTileEmitter.TileRows ? 2 : 1;
+        Kernels kernels = numTiles > 1 ? _many : _few;
         byte* scores = scratch, weights = scores + 2 * AmxAttentionEmitter.ScoreBytes, lanes = weights + 2 * WeightBytes;
         byte* steps = lanes + AmxAttentionEmitter.LaneBytes;
-        DescribeSteps((nuint*)steps, sums, pages, (nuint)valueOffset);
-        ScoreFirst(state, scores, pages[0]);
+        DescribeSteps((nuint*)steps, sums, pages, ahead, (nuint)valueOffset);
+        ScoreFirst(state, scores, numTiles, pages[0]);
         float* references = (float*)(state + AmxAttentionState.ReferencesOffset);
-        for (int row = 0; row < AmxAttentionEmitter.Rows; row++)
+        for (int row = 0; row < numTiles * AmxTileEmitter.TileRows; row++)
         {
             if (float.IsNegativeInfinity(references[row]))
                 references[row] = PairSoftmax.Reference((float*)scores + row * TileShape.StripWidth, factor, 0, TileShape.StripWidth);
@@ -67,11 +72,11 @@ internal sealed unsafe class AmxAttention : IDisposable
         AmxAttentionState.Field<float>(state, AmxAttentionState.FactorOffset) = factor;
         ref long left = ref AmxAttentionState.Field<long>(state, AmxAttentionState.NumUnitsOffset);
         left = 1;
-        ((delegate* unmanaged<byte*, void>)_firstUnit)(state);
+        ((delegate* unmanaged<byte*, void>)kernels.FirstUnit)(state);
         if (left == 0 && numUnits > 1)
         {
             left = numUnits - 1;
-            ((delegate* unmanaged<byte*, void>)_nextUnits)(state);
+            ((delegate* unmanaged<byte*, void>)kernels.NextUnits)(state);
         }
         else
         {
@@ -83,35 +88,48 @@ internal sealed unsafe class AmxAttention : IDisposable
             // The caller's memory outlives this call.
             new ReadOnlySpan<float>(current, AmxAttentionEmitter.LaneBytes / sizeof(float)).CopyTo(new Span<float>(totals, AmxAttentionEmitter.LaneBytes / sizeof(float)));
         }
-        if (left == 0) AddLastValues(AmxAttentionState.Field<nuint>(state, AmxAttentionState.WeightsReadOffset), sums, pages[^UnitPages..], valueOffset);
-        return numUnits - (int)left;
+        int numLeft = (int)left;
+        if (numLeft == 0)
+        {
+            left = 1;
+            ((delegate* unmanaged<byte*, void>)kernels.LastValues)(state);
+        }
+        return numUnits - numLeft;
     }
 
     /// <summary>Frees the code; none of it may be running.</summary>
     public void Dispose() => _code.Dispose();
 
-    /// <summary>Of each step: the keys of the next, the sums it adds to, the values of the unit before.</summary>
-    private void DescribeSteps(nuint* steps, float* sums, ReadOnlySpan<nuint> pages, nuint valueOffset)
+    /// <summary>
+    /// Of each step: the keys of the next, the sums it adds to, the values of the unit before. Behind the last unit follow the steps that add its
+    /// values, and those that are never run, but whose keys and values are fetched.
+    /// </summary>
+    private void DescribeSteps(nuint* steps, float* sums, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, nuint valueOffset)
     {
         int stepBytes = _headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort), numSteps = pages.Length * PageSteps;
-        int strips = _headDim / TileShape.StripWidth / UnitSteps;
-        for (int step = 0; step < numSteps; step++, steps += AmxAttentionEmitter.StepBytes / sizeof(ulong))
+        int strips = _headDim / TileShape.StripWidth / _unitSteps;
+        for (int step = 0; step < numSteps + 2 * _unitSteps; step++, steps += AmxAttentionEmitter.StepBytes / sizeof(ulong))
         {
-            int next = Math.Min(step + 1, numSteps - 1), part = step % UnitSteps * strips;
-            steps[0] = pages[next / PageSteps] + (nuint)(next % PageSteps * stepBytes);
+            int next = step + 1, nextPage = next / PageSteps, part = step % _unitSteps * strips;
+            nuint keys = nextPage < pages.Length ? pages[nextPage] : ahead[Math.Min(nextPage - pages.Length, ahead.Length - 1)];
+            steps[0] = keys + (nuint)(next % PageSteps * stepBytes);
             steps[1] = (nuint)(sums + part * TileShape.StripWidth);
-            if (step < UnitSteps) continue;
-            for (int page = 0; page < UnitPages; page++)
-                steps[2 + page] = pages[(step / UnitSteps - 1) * UnitPages + page] + valueOffset + (nuint)(part * PageStripBytes);
+            if (step < _unitSteps) continue;
+            for (int page = 0; page < _unitPages; page++)
+            {
+                int index = (step / _unitSteps - 1) * _unitPages + page;
+                nuint values = index < pages.Length ? pages[index] : ahead[Math.Min(index - pages.Length, ahead.Length - 1)];
+                steps[2 + page] = values + valueOffset + (nuint)(part * PageStripBytes);
+            }
         }
     }
 
-    private void ScoreFirst(byte* state, byte* scores, nuint keys)
+    private void ScoreFirst(byte* state, byte* scores, int numTiles, nuint keys)
     {
         int stripBytes = _headDim * TileShape.StripWidth * sizeof(ushort);
         for (int strip = 0; strip < AmxAttentionEmitter.StepKeys / TileShape.StripWidth; strip++)
         {
-            _tile.Multiply(AmxAttentionEmitter.Rows / AmxTileEmitter.TileRows, 1, 0, new AmxTileArguments
+            _tile.Multiply(numTiles, 1, 0, new AmxTileArguments
             {
                 A = state + AmxAttentionState.QueriesOffset,
                 AStrideBytes = _headDim * sizeof(ushort),
@@ -125,30 +143,9 @@ internal sealed unsafe class AmxAttention : IDisposable
         }
     }
 
-    private void AddLastValues(nuint weights, float* sums, ReadOnlySpan<nuint> pages, nint valueOffset)
+    /// <summary>Where the kernels for a number of row tiles begin: for a first unit, for those behind it, and for the values of the last.</summary>
+    private readonly record struct Kernels(nint FirstUnit, nint NextUnits, nint LastValues)
     {
-        AmxTileArguments arguments = new()
-        {
-            AStrideBytes = AmxTileEmitter.TileDepth * sizeof(ushort),
-            AStepBytes = AmxTileEmitter.TileBytes,
-            ATileBytes = UnitSteps * AmxTileEmitter.TileBytes,
-            StripStrideBytes = PageStripBytes,
-            CStrideBytes = _headDim * sizeof(float),
-            Steps = PageSteps,
-            Adds = 1,
-        };
-        for (int page = 0; page < UnitPages; page++)
-        {
-            for (int strip = 0; strip < _headDim / TileShape.StripWidth; strip += 2)
-            {
-                arguments.B = (byte*)pages[page] + valueOffset + strip * PageStripBytes;
-                for (int row = 0; row < AmxAttentionEmitter.Rows / AmxTileEmitter.TileRows; row++)
-                {
-                    arguments.A = (byte*)weights + row * arguments.ATileBytes + page * PageSteps * AmxTileEmitter.TileBytes;
-                    arguments.C = sums + row * AmxTileEmitter.TileRows * _headDim + strip * TileShape.StripWidth;
-                    _tile.Multiply(1, 2, 0, arguments);
-                }
-            }
-        }
+        public Kernels At(nint address) => new(address + FirstUnit, address + NextUnits, address + LastValues);
     }
 }

@@ -4,7 +4,7 @@ using static Iced.Intel.AssemblerRegisters;
 namespace Hydragen.Cpu;
 
 /// <summary>
-/// Emits the fused attention kernel for one head size: a loop over steps of 32 keys for 32 query vectors. A step computes scores of the next
+/// Emits the fused attention kernel for one head size: a loop over steps of 32 keys for 16 or 32 query vectors. A step computes scores of the next
 /// 32 keys, turns the scores of these 32 into weights, and adds a part of the weighted values of the unit of keys before, so that the tile
 /// unit and the vector units work at the same time: their instructions are interleaved one by one.
 /// </summary>
@@ -14,8 +14,8 @@ namespace Hydragen.Cpu;
 /// </remarks>
 internal sealed class AmxAttentionEmitter
 {
-    /// <summary>Query vectors of a block.</summary>
-    public const int Rows = NumTiles * AmxTileEmitter.TileRows;
+    /// <summary>Query vectors of the larger block.</summary>
+    public const int Rows = MaxTiles * AmxTileEmitter.TileRows;
 
     /// <summary>Keys of a step.</summary>
     public const int StepKeys = 32;
@@ -29,13 +29,15 @@ internal sealed class AmxAttentionEmitter
     /// <summary>Bytes of the lane sums of a block.</summary>
     public const int LaneBytes = Rows * TileShape.StripWidth * sizeof(float);
 
-    private const int NumTiles = 2, StepStrips = StepKeys / TileShape.StripWidth;
+    private const int MaxTiles = 2, StepStrips = StepKeys / TileShape.StripWidth, ScoreStripBytes = MaxTiles * AmxTileEmitter.TileBytes;
     private const int CacheLine = 64, PageStripBytes = Core.KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
 
     private static readonly AssemblerRegister64 State = rdi, Keys = rsi, ScoresWritten = rdx, ScoresRead = rcx, WeightsWritten = r8,
-        WeightsRead = r9, Line = r10, QueryStride = r11, SumStride = r12, Sums = r13, Step = r14, Totals = r15, Count = rax, Values = rbx, OtherTotals = rbp;
+        WeightsRead = r9, Line = r10, QueryStride = r11, SumStride = r12, SumRows = r13, Step = r14, Totals = r15, Count = rax, Values = rbx, Ahead = rbp, OtherTotals = rax;
 
-    private static readonly AssemblerRegisterTMM FirstSum = tmm0, SecondSum = tmm1, A = tmm2, B = tmm3;
+    private static readonly AssemblerRegisterTMM A = tmm2, B = tmm3;
+
+    private static readonly AssemblerRegisterTMM[] Sums = [tmm0, tmm1];
 
     private static readonly AssemblerRegisterZMM Factor = zmm31, Rounding = zmm25, UpperWords = zmm24, Largest = zmm23, Zero = zmm22;
 
@@ -45,27 +47,31 @@ internal sealed class AmxAttentionEmitter
     private static readonly AssemblerRegisterZMM[] Working =
         [zmm0, zmm1, zmm2, zmm3, zmm4, zmm5, zmm6, zmm7, zmm8, zmm9, zmm10, zmm11, zmm12, zmm13, zmm14, zmm15, zmm16, zmm17, zmm18, zmm19, zmm20, zmm21];
 
-    private readonly int _headDim;
-    private readonly int _unitSteps;
+    private readonly int _headDim, _numTiles, _unitSteps;
     private int _nextWorking;
 
-    /// <summary>Prepares the emission for a head size, a multiple of 32.</summary>
-    public AmxAttentionEmitter(int headDim)
+    /// <summary>Prepares the emission.</summary>
+    /// <param name="headDim">Elements of a head, a multiple of 32.</param>
+    /// <param name="numTiles">
+    /// Row tiles: 2, or 1. With one, memory is the bottleneck: each step fetches what the step one unit later reads into the second-level cache.
+    /// </param>
+    public AmxAttentionEmitter(int headDim, int numTiles)
     {
         _headDim = headDim;
-        _unitSteps = PairSoftmax.UnitKeys / StepKeys;
+        _numTiles = numTiles;
+        _unitSteps = PairSoftmax.UnitKeys(headDim) / StepKeys;
     }
 
-    /// <summary>Strips of values that a step adds; the head size must give each step of a unit as many.</summary>
-    private int StripsPerStep => _headDim / TileShape.StripWidth / _unitSteps;
+    private int NumRows => _numTiles * AmxTileEmitter.TileRows;
 
-    /// <summary>Whether there is a kernel for a head size.</summary>
-    public static bool Supports(int headDim) => headDim % (TileShape.StripWidth * PairSoftmax.UnitKeys / StepKeys) == 0;
+    /// <summary>Strips of values that a step adds.</summary>
+    private int StripsPerStep => _headDim / TileShape.StripWidth / _unitSteps;
 
     /// <summary>Emits the loop over whole units.</summary>
     /// <param name="code">Receives the instructions.</param>
-    /// <param name="addsValues">Whether values of the unit before are added: not for the first unit.</param>
-    public void Emit(Assembler code, bool addsValues)
+    /// <param name="scores">Whether there are scores to turn into weights, and to compute of the next keys: not behind the last unit.</param>
+    /// <param name="values">Whether values of the unit before are added: not for the first unit.</param>
+    public void Emit(Assembler code, bool scores, bool values)
     {
         Label unit = code.CreateLabel(), step = code.CreateLabel(), end = code.CreateLabel();
         AssemblerRegister64[] saved = [rbx, rbp, r12, r13, r14, r15];
@@ -76,7 +82,6 @@ internal sealed class AmxAttentionEmitter
         code.mov(WeightsRead, Field(AmxAttentionState.WeightsReadOffset));
         code.mov(Step, Field(AmxAttentionState.StepOffset));
         code.mov(Totals, Field(AmxAttentionState.TotalsOffset));
-        code.mov(OtherTotals, Field(AmxAttentionState.OtherTotalsOffset));
         code.mov(Line, CacheLine);
         code.mov(QueryStride, _headDim * sizeof(ushort));
         code.mov(SumStride, _headDim * sizeof(float));
@@ -91,18 +96,23 @@ internal sealed class AmxAttentionEmitter
         code.mov(Count, _unitSteps);
         code.Label(ref step);
         code.mov(Keys, __qword_ptr[Step]);
-        if (addsValues) code.mov(Sums, __qword_ptr[Step + sizeof(long)]);
-        Interleave(code, TileInstructions(addsValues), VectorInstructions());
+        if (values) code.mov(SumRows, __qword_ptr[Step + sizeof(long)]);
+        Interleave(code, TileInstructions(scores, values), scores ? [.. Mix(VectorInstructions(), Prefetches())] : []);
         code.add(Step, StepBytes);
         code.add(WeightsWritten, AmxTileEmitter.TileBytes);
         code.xchg(ScoresRead, ScoresWritten);
         code.dec(Count);
         code.jnz(step);
 
-        EmitUnitEnd(code);
-        code.kortestw(k2, k2);
-        code.jnz(end);
-        code.xchg(Totals, OtherTotals);
+        if (scores)
+        {
+            code.mov(OtherTotals, Field(AmxAttentionState.OtherTotalsOffset));
+            EmitUnitEnd(code);
+            code.kortestw(k2, k2);
+            code.jnz(end);
+            code.mov(Field(AmxAttentionState.OtherTotalsOffset), Totals);
+            code.mov(Totals, OtherTotals);
+        }
         code.sub(WeightsWritten, _unitSteps * AmxTileEmitter.TileBytes);
         code.xchg(WeightsRead, WeightsWritten);
         code.dec(__qword_ptr[State + AmxAttentionState.NumUnitsOffset]);
@@ -115,7 +125,6 @@ internal sealed class AmxAttentionEmitter
         code.mov(Field(AmxAttentionState.WeightsReadOffset), WeightsRead);
         code.mov(Field(AmxAttentionState.StepOffset), Step);
         code.mov(Field(AmxAttentionState.TotalsOffset), Totals);
-        code.mov(Field(AmxAttentionState.OtherTotalsOffset), OtherTotals);
         for (int i = saved.Length - 1; i >= 0; i--) code.pop(saved[i]);
     }
 
@@ -133,71 +142,114 @@ internal sealed class AmxAttentionEmitter
         }
     }
 
-    private List<(bool IsProduct, Action<Assembler> Emit)> TileInstructions(bool addsValues)
+    private List<(bool IsProduct, Action<Assembler> Emit)> TileInstructions(bool scores, bool values)
     {
         var list = new List<(bool, Action<Assembler>)>();
-        int strips = addsValues ? StripsPerStep : 0;
-        for (int i = 0; i < Math.Max(StepStrips, strips); i++)
+        int scoreStrips = scores ? StepStrips : 0, valueStrips = values ? StripsPerStep : 0;
+        for (int i = 0; i < Math.Max(scoreStrips, valueStrips); i++)
         {
-            if (i < StepStrips) AddScores(list, i);
-            if (i < strips) AddValues(list, i);
+            if (i < scoreStrips && (_numTiles > 1 || i == 0)) AddScores(list, i);
+            if (i < valueStrips) AddValues(list, i);
         }
         return list;
     }
 
-    private void AddScores(List<(bool, Action<Assembler>)> list, int strip)
+    /// <summary>Scores of one strip for two row tiles, or of both strips for one.</summary>
+    private void AddScores(List<(bool, Action<Assembler>)> list, int firstStrip)
     {
         int stripBytes = _headDim * TileShape.StripWidth * sizeof(ushort);
-        Add(code => code.tilezero(FirstSum));
-        Add(code => code.tilezero(SecondSum));
+        foreach (AssemblerRegisterTMM sum in Sums) Add(code => code.tilezero(sum));
         for (int i = 0; i < _headDim / AmxTileEmitter.TileDepth; i++)
         {
-            int keys = strip * stripBytes + i * AmxTileEmitter.TileBytes;
-            Add(code => code.tileloadd(B, __[Keys + Line + keys]));
-            for (int tile = 0; tile < NumTiles; tile++)
+            for (int j = 0; j < Sums.Length; j++)
             {
+                (int strip, int tile) = StripAndTile(j);
+                int keys = strip * stripBytes + i * AmxTileEmitter.TileBytes;
                 int queries = AmxAttentionState.QueriesOffset + tile * AmxTileEmitter.TileRows * _headDim * sizeof(ushort) + i * CacheLine;
-                AssemblerRegisterTMM sum = tile == 0 ? FirstSum : SecondSum;
-                Add(code => code.tileloadd(A, __[State + QueryStride + queries]));
-                list.Add((true, code => code.tdpbf16ps(sum, A, B)));
+                if (j == 0 || _numTiles == 1) Add(code => code.tileloaddt1(B, __[Keys + Line + keys]));
+                if (j == 0 || _numTiles > 1) Add(code => code.tileloadd(A, __[State + QueryStride + queries]));
+                AddProduct(list, Sums[j]);
             }
         }
-        int scores = strip * NumTiles * AmxTileEmitter.TileBytes;
-        Add(code => code.tilestored(__[ScoresWritten + Line + scores], FirstSum));
-        Add(code => code.tilestored(__[ScoresWritten + Line + (scores + AmxTileEmitter.TileBytes)], SecondSum));
+        for (int j = 0; j < Sums.Length; j++)
+        {
+            (int strip, int tile) = StripAndTile(j);
+            int scores = strip * ScoreStripBytes + tile * AmxTileEmitter.TileBytes;
+            AssemblerRegisterTMM sum = Sums[j];
+            Add(code => code.tilestored(__[ScoresWritten + Line + scores], sum));
+        }
 
+        (int Strip, int Tile) StripAndTile(int j) => _numTiles > 1 ? (firstStrip, j) : (firstStrip + j, 0);
         void Add(Action<Assembler> emit) => list.Add((false, emit));
     }
 
     private void AddValues(List<(bool, Action<Assembler>)> list, int strip)
     {
-        int first = strip * CacheLine, second = first + AmxTileEmitter.TileRows * _headDim * sizeof(float);
-        Add(code => code.tileloadd(FirstSum, __[Sums + SumStride + first]));
-        Add(code => code.tileloadd(SecondSum, __[Sums + SumStride + second]));
+        for (int tile = 0; tile < _numTiles; tile++)
+        {
+            (AssemblerRegisterTMM sum, int offset) = (Sums[tile], SumOffset(tile));
+            Add(code => code.tileloadd(sum, __[SumRows + SumStride + offset]));
+        }
         for (int i = 0; i < _unitSteps; i++)
         {
             int page = i / 2, values = strip * PageStripBytes + i % 2 * AmxTileEmitter.TileBytes;
             if (i % 2 == 0) Add(code => code.mov(Values, __qword_ptr[Step + (2 + page) * sizeof(long)]));
-            Add(code => code.tileloadd(B, __[Values + Line + values]));
-            for (int tile = 0; tile < NumTiles; tile++)
+            Add(code => code.tileloaddt1(B, __[Values + Line + values]));
+            for (int tile = 0; tile < _numTiles; tile++)
             {
                 int weights = (tile * _unitSteps + i) * AmxTileEmitter.TileBytes;
-                AssemblerRegisterTMM sum = tile == 0 ? FirstSum : SecondSum;
                 Add(code => code.tileloadd(A, __[WeightsRead + Line + weights]));
-                list.Add((true, code => code.tdpbf16ps(sum, A, B)));
+                AddProduct(list, Sums[tile]);
             }
         }
-        Add(code => code.tilestored(__[Sums + SumStride + first], FirstSum));
-        Add(code => code.tilestored(__[Sums + SumStride + second], SecondSum));
+        for (int tile = 0; tile < _numTiles; tile++)
+        {
+            (AssemblerRegisterTMM sum, int offset) = (Sums[tile], SumOffset(tile));
+            Add(code => code.tilestored(__[SumRows + SumStride + offset], sum));
+        }
 
+        int SumOffset(int tile) => strip * CacheLine + tile * AmxTileEmitter.TileRows * _headDim * sizeof(float);
         void Add(Action<Assembler> emit) => list.Add((false, emit));
+    }
+
+    private static void AddProduct(List<(bool, Action<Assembler>)> list, AssemblerRegisterTMM sum) => list.Add((true, code => code.tdpbf16ps(sum, A, B)));
+
+    /// <summary>Fetches the keys and values that the step one unit later reads.</summary>
+    private List<Action<Assembler>> Prefetches()
+    {
+        var list = new List<Action<Assembler>>();
+        if (_numTiles > 1) return list;
+        int later = _unitSteps * StepBytes;
+        Add(later, StepKeys * _headDim * sizeof(ushort));
+        for (int page = 0; page < _unitSteps / 2; page++) Add(later + (2 + page) * sizeof(long), StripsPerStep * PageStripBytes);
+        return list;
+
+        void Add(int offset, int bytes)
+        {
+            list.Add(code => code.mov(Ahead, __qword_ptr[Step + offset]));
+            for (int i = 0; i < bytes; i += CacheLine)
+            {
+                int line = i;
+                list.Add(code => code.prefetcht1(__[Ahead + line]));
+            }
+        }
+    }
+
+    private static IEnumerable<Action<Assembler>> Mix(List<Action<Assembler>> many, List<Action<Assembler>> others)
+    {
+        int other = 0;
+        for (int i = 0; i < many.Count; i++)
+        {
+            yield return many[i];
+            for (int end = others.Count * (i + 1) / many.Count; other < end; other++) yield return others[other];
+        }
     }
 
     /// <summary>The weights of a step, row by row: the operations of <see cref="PairSoftmax"/>.</summary>
     private List<Action<Assembler>> VectorInstructions()
     {
         var list = new List<Action<Assembler>>();
-        for (int row = 0; row < Rows; row++) AddRow(list, row);
+        for (int row = 0; row < NumRows; row++) AddRow(list, row);
         return list;
     }
 
@@ -205,7 +257,7 @@ internal sealed class AmxAttentionEmitter
     {
         AssemblerRegisterZMM[] exponents = [Take(), Take()], weights = [Take(), Take()], fractions = [Take(), Take()];
         int line = row * CacheLine, reference = AmxAttentionState.ReferencesOffset + row * sizeof(float), lanes = AmxAttentionState.LanesOffset + line;
-        ForBoth(i => code => code.vmulps(exponents[i], Factor, __zmmword_ptr[ScoresRead + (i * NumTiles * AmxTileEmitter.TileBytes + line)]));
+        ForBoth(i => code => code.vmulps(exponents[i], Factor, __zmmword_ptr[ScoresRead + (i * ScoreStripBytes + row / AmxTileEmitter.TileRows * AmxTileEmitter.TileBytes + row % AmxTileEmitter.TileRows * CacheLine)]));
         ForBoth(i => code => code.vsubps(exponents[i], exponents[i], __dword_bcst[State + reference]));
         ForBoth(i => code => code.vreduceps(fractions[i], exponents[i], PairSoftmax.FractionControl));
         ForBoth(i => code => code.vmovaps(weights[i], Coefficients[^1]));
@@ -235,7 +287,7 @@ internal sealed class AmxAttentionEmitter
     private void EmitUnitEnd(Assembler code)
     {
         code.kxorw(k2, k2, k2);
-        for (int row = 0; row < Rows; row++)
+        for (int row = 0; row < NumRows; row++)
         {
             AssemblerRegisterZMM lanes = Take(), total = Take();
             int line = row * CacheLine;

@@ -9,9 +9,8 @@ namespace Hydragen.Cpu;
 /// </summary>
 internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : PairLinearJob(pairTile)
 {
-    // Two strips of so many steps are half of a first-level cache, and all rows of a block pass over them.
+    // Two row tiles of so many steps stay in the first-level cache while all strips of an item pass by.
     private const int StepsPerPass = 16;
-    private const int StripsPerTile = 2;
     private const int CacheLine = 64;
 
     public override int RowsPerBlock => 256;
@@ -38,25 +37,25 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
             CStrideBytes = sumStride * sizeof(float),
         };
         // The rows of a pass share out what the next pass reads.
-        int linesAhead = 2;
-        while (linesAhead * numTiles < AmxTileEmitter.TileRows) linesAhead *= 2;
+        int linesAhead = 2, numPairs = (numTiles + 1) / 2;
+        while (linesAhead * numPairs < AmxTileEmitter.TileRows) linesAhead *= 2;
+        int stripStep = numTiles == 1 ? 2 : 1;
         tile.Configure();
         for (nint step = 0; step < steps; step += StepsPerPass)
         {
             arguments.Steps = Math.Min(StepsPerPass, steps - step);
             arguments.Adds = step > 0 ? 1 : 0;
-            for (int strip = 0; strip < numStrips; strip += StripsPerTile)
+            for (int pair = 0; pair < numPairs; pair++)
             {
-                arguments.B = strips + strip * stripBytes + step * AmxTileEmitter.TileBytes;
-                byte* next = strip + StripsPerTile < numStrips ? arguments.B + StripsPerTile * stripBytes
-                    : step + StepsPerPass < steps ? strips + (step + StepsPerPass) * AmxTileEmitter.TileBytes : null;
-                for (int row = 0; row < numTiles; row++)
+                int row = pair * 2;
+                arguments.A = Input + (firstRow / AmxTileEmitter.TileRows + row) * arguments.ATileBytes + step * AmxTileEmitter.TileBytes;
+                int lines = step + StepsPerPass < steps && pair * linesAhead < AmxTileEmitter.TileRows ? linesAhead : 0;
+                for (int strip = 0; strip < numStrips; strip += stripStep)
                 {
-                    arguments.A = Input + (firstRow / AmxTileEmitter.TileRows + row) * arguments.ATileBytes + step * AmxTileEmitter.TileBytes;
+                    arguments.B = strips + strip * stripBytes + step * AmxTileEmitter.TileBytes;
                     arguments.C = sums + row * AmxTileEmitter.TileRows * sumStride + strip * TileShape.StripWidth;
-                    int lines = next != null && row * linesAhead < AmxTileEmitter.TileRows ? linesAhead : 0;
-                    arguments.Ahead = next + row * linesAhead * CacheLine * StepsPerPass;
-                    tile.Multiply(1, Math.Min(StripsPerTile, numStrips - strip), lines, arguments);
+                    arguments.Ahead = arguments.B + StepsPerPass * (AmxTileEmitter.TileBytes + pair * linesAhead * CacheLine);
+                    tile.Multiply(Math.Min(2, numTiles - row), Math.Min(stripStep, numStrips - strip), lines, arguments);
                 }
             }
         }

@@ -26,18 +26,18 @@ internal sealed unsafe class AmxPairProduct(AmxTile tile) : PairProduct
             Adds = adds ? 1 : 0,
         };
         int numTiles = (numRows + AmxTileEmitter.TileRows - 1) / AmxTileEmitter.TileRows;
-        for (int strip = 0; strip < numStrips; strip += 2)
+        // Two sums: of two row tiles, or of two strips where there is one row tile only.
+        int stripStep = numTiles == 1 ? 2 : 1;
+        for (int strip = 0; strip < numStrips; strip += stripStep)
         {
-            int strips = Math.Min(2, numStrips - strip);
             arguments.B = b + strip * stripStrideBytes;
             arguments.Ahead = arguments.B + ahead;
-            // Two sums: of two strips, or of two row tiles.
-            int step = strips == 2 ? 1 : 2;
-            for (int row = 0; row < numTiles; row += step)
+            for (int row = 0; row < numTiles; row += 2)
             {
                 arguments.A = a + row * arguments.ATileBytes;
                 arguments.C = (float*)((byte*)c + row * AmxTileEmitter.TileRows * cStrideBytes) + strip * TileShape.StripWidth;
-                tile.Multiply(Math.Min(step, numTiles - row), strips, ahead != 0 && row == 0 ? AmxTileEmitter.TileRows : 0, arguments);
+                tile.Multiply(
+                    Math.Min(2, numTiles - row), Math.Min(stripStep, numStrips - strip), ahead != 0 && row == 0 ? AmxTileEmitter.TileRows : 0, arguments);
             }
         }
     }

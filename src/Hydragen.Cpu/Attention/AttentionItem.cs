@@ -14,6 +14,7 @@ internal readonly record struct AttentionItem(int Segment, int Split, int KvHead
 /// <summary>Rows whose partial results are in the workspace at the same time.</summary>
 /// <param name="FirstItem">First item.</param>
 /// <param name="NumItems">Items.</param>
+/// <param name="NumComputeBound">How many of them, the first ones, are bound by arithmetic rather than memory.</param>
 /// <param name="FirstMergeRow">First entry of the rows to merge.</param>
 /// <param name="NumMergeRows">Rows to merge.</param>
-internal readonly record struct AttentionWave(int FirstItem, int NumItems, int FirstMergeRow, int NumMergeRows);
+internal readonly record struct AttentionWave(int FirstItem, int NumItems, int NumComputeBound, int FirstMergeRow, int NumMergeRows);

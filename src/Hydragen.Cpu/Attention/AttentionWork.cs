@@ -5,9 +5,11 @@ namespace Hydragen.Cpu;
 /// <summary>
 /// A plan compiled to work items. Keys are split every <see cref="KeysPerSplit"/> keys of a segment, wherever and with whatever else
 /// it runs, so a row's partial results and their merge do not depend on the batch or on the number of threads. A row with one
-/// partial result writes it straight to the output; the others' go to a workspace, in waves of rows that bound its size.
+/// partial result writes it straight to the output; the others' go to a workspace, in waves of rows that bound its size. In a wave,
+/// items that many vectors share (prefixes, prefill), which are bound by arithmetic, stand before those that wait for memory
+/// (suffixes): see <see cref="WorkerPool"/>.
 /// </summary>
-internal sealed class AttentionWork(long workspaceFloats)
+internal sealed class AttentionWork(long workspaceFloats, int numThreads)
 {
     /// <summary>Pages of a split.</summary>
     public const int PagesPerSplit = 16;
@@ -15,19 +17,26 @@ internal sealed class AttentionWork(long workspaceFloats)
     /// <summary>Keys of a split.</summary>
     public const int KeysPerSplit = PagesPerSplit * KvCache.PageSize;
 
+    /// <summary>With at most so many vectors keys are passed in less time than memory takes to deliver the next.</summary>
+    public const int MaxReadBoundVectors = 16;
+
     /// <summary>FP32 elements that the partial results of a wave may take: 64 MiB.</summary>
     public const long DefaultWorkspaceFloats = 16 << 20;
 
+    // Items bound by arithmetic are made smaller for more of them, down to so many vectors.
+    private const int MinVectors = 24;
+    private const int MinItemsPerThread = 3;
+
     private long _planId;
-    private int _numHeads, _numKvHeads, _headDim, _maxVectors;
+    private int _numHeads, _numKvHeads, _headDim, _maxVectors, _vectorMultiple;
     private AttentionItem[] _items = [];
-    private long[] _costs = [];
     private AttentionWave[] _waves = [];
     private int[] _segmentOffsets = [];
     private int[] _firstParts = [];
     private int[] _rowParts = [];
     private int[] _rowSlots = [];
     private int[] _numAssigned = [];
+    private int[] _lastPositions = [];
     private int[] _mergeRows = [];
     private int _numItems, _numWaves, _numMergeRows;
 
@@ -66,16 +75,18 @@ internal sealed class AttentionWork(long workspaceFloats)
     /// <param name="plan">The plan.</param>
     /// <param name="shape">Heads.</param>
     /// <param name="maxVectors">Query vectors of an item at most.</param>
-    public void Compile(AttentionPlan plan, AttentionShape shape, int maxVectors)
+    /// <param name="vectorMultiple">An item's vectors are a multiple of it, where there are enough.</param>
+    public void Compile(AttentionPlan plan, AttentionShape shape, int maxVectors, int vectorMultiple)
     {
         if (plan.Id == _planId && ReferenceEquals(plan, Plan) && shape.NumHeads == _numHeads && shape.NumKvHeads == _numKvHeads
-            && shape.HeadDim == _headDim && maxVectors == _maxVectors)
+            && shape.HeadDim == _headDim && maxVectors == _maxVectors && vectorMultiple == _vectorMultiple)
         {
             return;
         }
         _planId = 0;
         Plan = plan;
-        (_numHeads, _numKvHeads, _headDim, _maxVectors) = (shape.NumHeads, shape.NumKvHeads, shape.HeadDim, maxVectors);
+        (_numHeads, _numKvHeads, _headDim) = (shape.NumHeads, shape.NumKvHeads, shape.HeadDim);
+        (_maxVectors, _vectorMultiple) = (maxVectors, vectorMultiple);
         _numItems = _numWaves = _numMergeRows = NumSlots = 0;
         MaxPage = -1;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
@@ -134,14 +145,17 @@ internal sealed class AttentionWork(long workspaceFloats)
         {
             AttentionSegment segment = Plan.Segments[i];
             int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
-            if (first >= end || segment.NumKeys == 0) continue;
-            AssignParts(i, segment, first, end);
-            AddItems(i, segment, first - segment.FirstRow, end - segment.FirstRow);
+            if (first < end && segment.NumKeys > 0) AssignParts(i, segment, first, end);
         }
-        // The dearest first, so that the threads finish together.
-        _costs.AsSpan(firstItem, _numItems - firstItem).Sort(_items.AsSpan(firstItem, _numItems - firstItem));
+        int blockVectors = _maxVectors;
+        while (numThreads > 1 && blockVectors >= 2 * MinVectors && CountComputeBound(firstRow, endRow, blockVectors) < MinItemsPerThread * numThreads)
+            blockVectors /= 2;
+        AddItems(firstRow, endRow, readBound: false, blockVectors);
+        int numComputeBound = _numItems - firstItem;
+        AddItems(firstRow, endRow, readBound: true, blockVectors);
         Ensure(ref _waves, _numWaves + 1);
-        _waves[_numWaves++] = new AttentionWave(firstItem, _numItems - firstItem, firstMergeRow, _numMergeRows - firstMergeRow);
+        _waves[_numWaves++] = new AttentionWave(
+            firstItem, _numItems - firstItem, numComputeBound, firstMergeRow, _numMergeRows - firstMergeRow);
         return endRow;
     }
 
@@ -154,39 +168,64 @@ internal sealed class AttentionWork(long workspaceFloats)
         }
     }
 
-    private void AddItems(int index, in AttentionSegment segment, int firstRow, int endRow)
+    private int CountComputeBound(int firstRow, int endRow, int blockVectors)
     {
-        int group = _numHeads / _numKvHeads;
-        int numVectors = (endRow - firstRow) * group;
-        int numBlocks = (numVectors + _maxVectors - 1) / _maxVectors;
-        int block = (numVectors + numBlocks - 1) / numBlocks;
-        block = (block + TileShape.MaxRows - 1) / TileShape.MaxRows * TileShape.MaxRows;
-        int numSplits = CountSplits(segment);
-        for (int first = 0; first < numVectors; first += block)
+        int count = 0;
+        foreach (ref readonly AttentionSegment segment in Plan.Segments)
         {
-            int count = Math.Min(block, numVectors - first);
-            int lastPosition = int.MaxValue;
-            if (segment.Mask == AttentionMask.Causal)
+            int numVectors = CountVectors(segment, firstRow, endRow);
+            if (numVectors > MaxReadBoundVectors) count += (numVectors + blockVectors - 1) / blockVectors * CountSplits(segment) * _numKvHeads;
+        }
+        return count;
+    }
+
+    private int CountVectors(in AttentionSegment segment, int firstRow, int endRow) =>
+        (Math.Min(endRow, segment.FirstRow + segment.NumRows) - Math.Max(firstRow, segment.FirstRow)) * (_numHeads / _numKvHeads);
+
+    private void AddItems(int firstRow, int endRow, bool readBound, int blockVectors)
+    {
+        for (int i = 0; i < Plan.Segments.Length; i++)
+        {
+            AttentionSegment segment = Plan.Segments[i];
+            int numVectors = CountVectors(segment, firstRow, endRow);
+            if (numVectors <= 0 || segment.NumKeys == 0 || numVectors <= MaxReadBoundVectors != readBound) continue;
+            AddItems(i, segment, Math.Max(0, firstRow - segment.FirstRow) * (_numHeads / _numKvHeads), numVectors, blockVectors);
+        }
+    }
+
+    /// <summary>The blocks of vectors that read the same keys stand side by side, since neighbours mostly run on one core.</summary>
+    private void AddItems(int index, in AttentionSegment segment, int firstVector, int numVectors, int blockVectors)
+    {
+        int numBlocks = (numVectors + blockVectors - 1) / blockVectors;
+        int blockSize = (numVectors + numBlocks - 1) / numBlocks;
+        blockSize = Math.Min(blockVectors, (blockSize + _vectorMultiple - 1) / _vectorMultiple * _vectorMultiple);
+        numBlocks = (numVectors + blockSize - 1) / blockSize;
+        Ensure(ref _lastPositions, numBlocks);
+        for (int block = 0; block < numBlocks; block++)
+            _lastPositions[block] = LastPosition(segment, firstVector + block * blockSize, Math.Min(blockSize, numVectors - block * blockSize));
+        int numSplits = CountSplits(segment);
+        for (int split = 0; split < numSplits; split++)
+        {
+            for (int kvHead = 0; kvHead < _numKvHeads; kvHead++)
             {
-                int firstBlockRow = segment.FirstRow + firstRow + first / group, lastBlockRow = segment.FirstRow + firstRow + (first + count - 1) / group;
-                lastPosition = -1;
-                foreach (int position in Plan.RowPositions[firstBlockRow..(lastBlockRow + 1)]) lastPosition = Math.Max(lastPosition, position);
-            }
-            for (int split = 0; split < numSplits && HasPart(segment, split, lastPosition); split++)
-            {
-                long end = Math.Min((long)segment.FirstPosition + segment.NumKeys, (long)SplitPosition(segment, split) + KeysPerSplit);
-                long keys = Math.Min(end, lastPosition + 1L) - SplitPosition(segment, split);
-                // A key costs some vectors' worth of time to read, however few use it.
-                long cost = keys * (count + 8);
-                for (int kvHead = 0; kvHead < _numKvHeads; kvHead++)
+                for (int block = 0; block < numBlocks; block++)
                 {
+                    if (!HasPart(segment, split, _lastPositions[block])) continue;
                     Ensure(ref _items, _numItems + 1);
-                    Ensure(ref _costs, _numItems + 1);
-                    _costs[_numItems] = (-cost << 24) + _numItems;
-                    _items[_numItems++] = new AttentionItem(index, split, kvHead, firstRow * group + first, count);
+                    _items[_numItems++] = new AttentionItem(
+                        index, split, kvHead, firstVector + block * blockSize, Math.Min(blockSize, numVectors - block * blockSize));
                 }
             }
         }
+    }
+
+    private int LastPosition(in AttentionSegment segment, int firstVector, int numVectors)
+    {
+        if (segment.Mask == AttentionMask.Full) return int.MaxValue;
+        int group = _numHeads / _numKvHeads, last = -1;
+        int firstRow = segment.FirstRow + firstVector / group, lastRow = segment.FirstRow + (firstVector + numVectors - 1) / group;
+        foreach (int position in Plan.RowPositions[firstRow..(lastRow + 1)]) last = Math.Max(last, position);
+        return last;
     }
 
     private static void Ensure<E>(ref E[] array, int length)

@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 namespace Hydragen.Cpu;
 
 /// <summary>
-/// The softmax of attention over BF16 pairs, a row of <see cref="UnitKeys"/> scores at a time. Weights are 2^(logit − reference); the
+/// The softmax of attention over BF16 pairs, a row of scores of a unit of keys at a time. Weights are 2^(logit − reference); the
 /// reference need not be the maximum. It is an integer, so that moving it scales weights and sums exactly, and it moves only when a
 /// weight would leave the range in which nothing can overflow.
 /// </summary>
@@ -15,8 +15,8 @@ namespace Hydragen.Cpu;
 /// </remarks>
 internal static unsafe class PairSoftmax
 {
-    /// <summary>Keys that share a reference.</summary>
-    public const int UnitKeys = 128;
+    /// <summary>The most keys that a unit has.</summary>
+    public const int MaxUnitKeys = 256;
 
     /// <summary>A lane's sum of weights in a unit above which the reference moves.</summary>
     public const float LargestSum = 1 << 24;
@@ -31,14 +31,25 @@ internal static unsafe class PairSoftmax
     public const byte FractionControl = 0x09;
 
 
+    /// <summary>
+    /// Keys of a unit, which share a reference: the longer, the less often the sums of values are read and written, but the fused kernel
+    /// adds equally many strips of values with each 32 keys.
+    /// </summary>
+    /// <param name="headDim">Elements of a head.</param>
+    public static int UnitKeys(int headDim)
+    {
+        int strips = headDim / TileShape.StripWidth;
+        return strips % 8 == 0 ? MaxUnitKeys : strips % 4 == 0 ? MaxUnitKeys / 2 : MaxUnitKeys / 4;
+    }
+
     /// <summary>Turns scores of visible keys into weights; those of others become zero.</summary>
-    /// <param name="scores">FP32 <c>[UnitKeys]</c>: multiplied by <paramref name="factor"/> they are logits in base 2.</param>
+    /// <param name="scores">FP32 <c>[unitKeys]</c>: multiplied by <paramref name="factor"/> they are logits in base 2.</param>
     /// <param name="factor">What a score is multiplied with.</param>
     /// <param name="low">First visible key.</param>
     /// <param name="high">End of the visible keys.</param>
     /// <param name="begin">First key of which a weight is written, a multiple of 32.</param>
     /// <param name="end">End of these.</param>
-    /// <param name="weights">Receives BF16 <c>[UnitKeys]</c>.</param>
+    /// <param name="weights">Receives BF16 <c>[unitKeys]</c>.</param>
     /// <param name="reference">In base 2; −∞ before the first unit.</param>
     /// <param name="laneSums">FP32 <c>[16]</c>: the weights are added, before they are rounded.</param>
     /// <param name="sums">FP32 <c>[sumSize]</c>, scaled when the reference moves.</param>

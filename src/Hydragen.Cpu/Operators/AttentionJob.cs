@@ -10,6 +10,7 @@ internal abstract unsafe class AttentionJob : Job
 
     public AttentionWork Work = null!;
     public int FirstItem;
+    public int NumItems;
     public AttentionShape Shape = null!;
     public AttentionOptions Options = null!;
     public ElementConverter Converter = null!;
@@ -29,6 +30,12 @@ internal abstract unsafe class AttentionJob : Job
 
     /// <summary>Query vectors of an item at most.</summary>
     public abstract int MaxVectors { get; }
+
+    /// <summary>Whether what weights are relative to are integers.</summary>
+    public virtual bool ScalesExactly => false;
+
+    /// <summary>Items have a multiple of so many vectors, where there are enough.</summary>
+    public abstract int VectorMultiple { get; }
 
     /// <summary>FP32 elements of scratch that each worker needs.</summary>
     public abstract int ScratchPerWorker(int headDim);

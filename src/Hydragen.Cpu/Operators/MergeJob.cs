@@ -18,6 +18,12 @@ internal abstract unsafe class MergeJob : Job
     public int NumHeads;
     public int HeadDim;
 
+    /// <summary>
+    /// Whether what the weights are relative to are integers: then parts are scaled without rounding, and their sums are not worth
+    /// carrying rounding errors along, since the weights were rounded far more.
+    /// </summary>
+    public bool ScalesExactly;
+
     public PartialResults Parts;
     public byte* Output;
     public ElementType OutputType;
@@ -87,7 +93,7 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
             int count = HeadDim - i;
             V value = default;
             if (numFilled == 1) value = S.Divide(Partial<S, V>.Load<Float32Storage>(sums, i, count), divisor);
-            else if (numFilled > 1) value = WeightedMean(sums + i * sizeof(float), count, max, numParts, divisor, divisorRest);
+            else if (numFilled > 1) value = ScalesExactly ? Mean(sums + i * sizeof(float), count, max, numParts, divisor) : WeightedMean(sums + i * sizeof(float), count, max, numParts, divisor, divisorRest);
             Partial<S, V>.Store<T>(Output, rowHead * HeadDim + i, value, count);
         }
     }
@@ -116,6 +122,15 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
         V negated = S.Subtract(default, quotient);
         rest = S.MultiplyAdd(negated, divisorRest, S.Add(S.MultiplyAdd(negated, divisor, total), rest));
         return S.Add(quotient, S.Divide(rest, divisor));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private V Mean(byte* sums, int count, float* factors, int numParts, V divisor)
+    {
+        V total = default;
+        for (int part = 0; part < numParts; part++)
+            total = S.MultiplyAdd(S.Broadcast(factors[part]), Partial<S, V>.Load<Float32Storage>(sums, (nint)part * HeadDim, count), total);
+        return S.Divide(total, divisor);
     }
 
     /// <summary>Turns maxima into the factors 2^(max − largest).</summary>

@@ -17,14 +17,17 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     // As many as a pass over a unit of keys serves: their scores, weights and sums stay in the first-level cache.
     private const int BlockVectors = AmxAttentionEmitter.Rows;
     private const int BlocksPerItem = 8;
-    private const int UnitPages = PairSoftmax.UnitKeys / KvCache.PageSize;
+    private const int MaxUnitPages = PairSoftmax.MaxUnitKeys / KvCache.PageSize;
     private const int GroupKeys = 32;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
 
-    // With so few vectors keys are passed in less time than memory takes to deliver the next.
-    private const int MaxReadBoundVectors = 16;
+    private int UnitKeys => PairSoftmax.UnitKeys(Shape.HeadDim);
 
     public override int MaxVectors => BlockVectors * BlocksPerItem;
+
+    public override bool ScalesExactly => true;
+
+    public override int VectorMultiple => BlockVectors;
 
     public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
 
@@ -35,7 +38,10 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         product.Begin();
         AmxAttentionState.Initialize(scratch);
         for (int first = 0; first < work.NumVectors; first += BlockVectors)
-            Run(work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) }, scratch);
+        {
+            AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
+            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, scratch);
+        }
         product.End();
     }
 
@@ -44,7 +50,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
     }
 
-    private void Run(in AttentionItem item, byte* scratch)
+    private void Run(in AttentionItem item, in AttentionItem nextItem, byte* scratch)
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
@@ -52,26 +58,38 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         LoadQueries(item, segment, ref block);
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
-        Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit];
-        for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += UnitPages)
+        int unitPages = UnitKeys / KvCache.PageSize;
+        bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
+        Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit], ahead = stackalloc nuint[MaxUnitPages];
+        ahead = ahead[..unitPages];
+        for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += unitPages)
         {
-            if (fused is not null && item.NumVectors > MaxReadBoundVectors)
+            if (fused is not null)
             {
-                page += UnitPages * AddWholeUnits(block, item, segment, pages[..endPage], page, wholeUnits);
-                if (page >= endPage) break;
+                int numWhole = CountWholeUnits(block, segment, endPage, page);
+                if (numWhole > 0)
+                {
+                    int numPages = numWhole * unitPages;
+                    for (int i = 0; i < numPages; i++) wholeUnits[i] = Address(pages[page + i], item.KvHead);
+                    FindAhead(item, nextItem, pages[..endPage], page + numPages, ahead);
+                    page += unitPages * fused.Run(
+                        block.State, block.Fused, block.Sums, block.Lanes, item.NumVectors, wholeUnits[..numPages], isReadBound ? ahead : wholeUnits[..1],
+                        (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
+                    if (page >= endPage) break;
+                }
             }
-            Unit unit = new() { NumPages = Math.Min(UnitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
+            Unit unit = new() { NumPages = Math.Min(unitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
             int low = page == 0 ? segment.FirstSlot : 0;
             int high = Math.Min(unit.NumPages * KvCache.PageSize, segment.FirstSlot + segment.NumKeys - page * KvCache.PageSize);
             if (segment.Mask == AttentionMask.Causal && unit.Position + low > block.LastPosition) break;
             FindVisible(block, segment.Mask, low, high, ref unit);
             if (unit.Low >= unit.High) continue;
             for (int i = 0; i < unit.NumPages; i++) unit.Pages[i] = Address(pages[page + i], item.KvHead);
-            // The matching line of the unit's next page, or of the next unit, is fetched with each line.
-            for (int i = 0; i < unit.NumPages; i++)
+            // With few vectors, the matching line of what is read next is fetched with each line.
+            if (isReadBound)
             {
-                int next = page + UnitPages + i;
-                unit.Ahead[i] = item.NumVectors <= MaxReadBoundVectors && next < endPage ? (nint)(Address(pages[next], item.KvHead) - unit.Pages[i]) : 0;
+                FindAhead(item, nextItem, pages[..endPage], page + unitPages, ahead);
+                for (int i = 0; i < unit.NumPages; i++) unit.Ahead[i] = (nint)(ahead[i] - unit.Pages[i]);
             }
             Score(block, unit);
             Weigh(block, unit);
@@ -81,22 +99,31 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             Finish(item, segment, i, block.Sums + i * block.SumSize, Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth)), block.References[i]);
     }
 
-    /// <summary>Adds the units from a page on that all vectors see whole, as far as the fused kernel gets; returns how many.</summary>
-    private int AddWholeUnits(in Block block, in AttentionItem item, in AttentionSegment segment, ReadOnlySpan<int> pages, int firstPage, Span<nuint> addresses)
+    /// <summary>How many units from a page on all vectors see whole, without anything added to their logits.</summary>
+    private int CountWholeUnits(in Block block, in AttentionSegment segment, int endPage, int firstPage)
     {
         if (Options.LogitSoftCap is not null || !Options.AlibiSlopes.IsEmpty || (firstPage == 0 && segment.FirstSlot > 0)) return 0;
-        int numPages = 0;
-        for (int page = firstPage; page + UnitPages <= pages.Length; page += UnitPages)
+        int count = 0, unitKeys = UnitKeys, unitPages = unitKeys / KvCache.PageSize;
+        for (int page = firstPage; page + unitPages <= endPage; page += unitPages, count++)
         {
             int position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize;
-            if (page * KvCache.PageSize + PairSoftmax.UnitKeys > segment.FirstSlot + segment.NumKeys) break;
-            if (segment.Mask == AttentionMask.Causal && position + PairSoftmax.UnitKeys - 1 > block.FirstPosition) break;
+            if (page * KvCache.PageSize + unitKeys > segment.FirstSlot + segment.NumKeys) break;
+            if (segment.Mask == AttentionMask.Causal && position + unitKeys - 1 > block.FirstPosition) break;
             if (Options.SlidingWindow is int window && position <= (long)block.LastPosition - window) break;
-            for (int i = 0; i < UnitPages; i++) addresses[numPages++] = Address(pages[page + i], item.KvHead);
         }
-        if (numPages == 0) return 0;
-        return fused!.Run(
-            block.State, block.Fused, block.Sums, block.Lanes, addresses[..numPages], (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
+        return count;
+    }
+
+    /// <summary>The pages from one on that are read next: what is left of the item's, then those of the next item, which mostly runs on the same thread.</summary>
+    private void FindAhead(in AttentionItem item, in AttentionItem nextItem, ReadOnlySpan<int> pages, int page, Span<nuint> ahead)
+    {
+        AttentionSegment next = Work.Plan.Segments[nextItem.Segment];
+        int nextPage = nextItem.Split * AttentionWork.PagesPerSplit, lastPage = next.NumPages - 1;
+        for (int i = 0; i < ahead.Length; i++, page++)
+        {
+            ahead[i] = page < pages.Length ? Address(pages[page], item.KvHead)
+                : Address(Work.Plan.PageTable[next.FirstPage + Math.Min(nextPage++, lastPage)], nextItem.KvHead);
+        }
     }
 
     private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Cache.HeadOffset(Layer, kvHead);
@@ -158,7 +185,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             if (from >= to) continue;
             product.Multiply(
                 block.NumVectors, to - from, block.Queries, block.QueryStride, (byte*)unit.Pages[page] + (from - page * stripsPerPage) * stripBytes, stripBytes,
-                block.Scores + from * TileShape.StripWidth, PairSoftmax.UnitKeys * sizeof(float), Shape.HeadDim, adds: false, unit.Ahead[page]);
+                block.Scores + from * TileShape.StripWidth, PairSoftmax.MaxUnitKeys * sizeof(float), Shape.HeadDim, adds: false, unit.Ahead[page]);
         }
     }
 
@@ -169,11 +196,11 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         float scale = Options.ScaleFor(Shape.HeadDim);
         for (int i = 0; i < block.NumVectors; i++)
         {
-            float* scores = block.Scores + i * PairSoftmax.UnitKeys;
+            float* scores = block.Scores + i * PairSoftmax.MaxUnitKeys;
             if (!isPlain) Bias(scores, block.Lows[i], block.Highs[i], scale, block.Slopes[i], unit.Position - block.Positions[i]);
             PairSoftmax.Update(
                 scores, isPlain ? scale * Log2E : 1, block.Lows[i], block.Highs[i], GroupDown(unit.Low), GroupUp(unit.High),
-                block.Weights + i * PairSoftmax.UnitKeys, ref block.References[i], block.Lanes + i * TileShape.StripWidth,
+                block.Weights + i * PairSoftmax.MaxUnitKeys, ref block.References[i], block.Lanes + i * TileShape.StripWidth,
                 block.Sums + i * block.SumSize, block.SumSize);
         }
     }
@@ -211,7 +238,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
                 values = block.Values;
             }
             product.Multiply(
-                block.NumVectors, block.SumSize / TileShape.StripWidth, (byte*)weights, PairSoftmax.UnitKeys * sizeof(ushort),
+                block.NumVectors, block.SumSize / TileShape.StripWidth, (byte*)weights, PairSoftmax.MaxUnitKeys * sizeof(ushort),
                 values + from * TileShape.StripWidth * sizeof(ushort), PageStripBytes, block.Sums, block.SumSize * sizeof(float), to - from, adds: true, unit.Ahead[page]);
         }
     }
@@ -244,7 +271,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             if (low >= high) continue;
             CopyVisible(values, block.Values, from, to, low, high);
             float* sums = block.Sums + i * block.SumSize;
-            Unsafe.CopyBlock(block.VectorWeights, block.Weights + i * PairSoftmax.UnitKeys + offset, KvCache.PageSize * sizeof(ushort));
+            Unsafe.CopyBlock(block.VectorWeights, block.Weights + i * PairSoftmax.MaxUnitKeys + offset, KvCache.PageSize * sizeof(ushort));
             Unsafe.CopyBlock(block.VectorSums, sums, (uint)block.SumSize * sizeof(float));
             product.Multiply(
                 1, block.SumSize / TileShape.StripWidth, (byte*)(block.VectorWeights + from), KvCache.PageSize * sizeof(ushort),
@@ -257,7 +284,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
 
     private static int GroupUp(int key) => (key + GroupKeys - 1) / GroupKeys * GroupKeys;
 
-    /// <summary>Up to <see cref="PairSoftmax.UnitKeys"/> keys in pages that follow one another, and what is visible of them.</summary>
+    /// <summary>Up to <see cref="PairSoftmax.MaxUnitKeys"/> keys in pages that follow one another, and what is visible of them.</summary>
     private struct Unit
     {
         public int NumPages;
@@ -273,7 +300,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         public PerPage<nuint> Pages;
         public PerPage<nint> Ahead;
 
-        [InlineArray(UnitPages)]
+        [InlineArray(MaxUnitPages)]
         public struct PerPage<T>
         {
             private T _first;
@@ -302,8 +329,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             State = Take(ref next, AmxAttentionState.QueriesOffset + Rows * QueryStride);
             Queries = State + AmxAttentionState.QueriesOffset;
             References = (float*)(State + AmxAttentionState.ReferencesOffset);
-            Scores = (float*)Take(ref next, Rows * PairSoftmax.UnitKeys * sizeof(float));
-            Weights = (ushort*)Take(ref next, Rows * PairSoftmax.UnitKeys * sizeof(ushort));
+            Scores = (float*)Take(ref next, Rows * PairSoftmax.MaxUnitKeys * sizeof(float));
+            Weights = (ushort*)Take(ref next, Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort));
             Sums = (float*)Take(ref next, Rows * SumSize * sizeof(float));
             Lanes = (float*)Take(ref next, Rows * TileShape.StripWidth * sizeof(float));
             Slopes = (float*)Take(ref next, Rows * sizeof(float));

@@ -19,11 +19,11 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
     // A vector of summed weights, the maximum, the slope and the position.
     private const int StatePerVector = TileShape.StripWidth + 3;
 
-    // With so few vectors a page is read in less time than memory takes to deliver the next.
-    private const int MaxReadBoundVectors = 16;
     private const int MaxItemVectors = 96;
 
     public override int MaxVectors => MaxItemVectors;
+
+    public override int VectorMultiple => TileShape.MaxRows;
 
     // Queries, sums, states, a tile of scores, a tile of sums and a widened page.
     public override int ScratchPerWorker(int headDim) =>
@@ -55,7 +55,7 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
         long headOffset = Cache.HeadOffset(Layer, item.KvHead);
         // Widening halves takes several instructions, so many vectors share it; pairs are taken apart.
         bool widens = Cache.IsPaired || (typeof(T) == typeof(Float16Storage) && item.NumVectors > 2 * TileShape.MaxRows);
-        bool isReadBound = item.NumVectors <= MaxReadBoundVectors;
+        bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
         {
