@@ -422,8 +422,8 @@ public sealed unsafe class CpuBackend : IComputeBackend
         job.Input = input;
         job.InputType = inputType;
         job.NumRows = numRows;
-        job.NumBlocks = (numRows + job.RowsPerBlock - 1) / job.RowsPerBlock;
         job.Matrix = matrix;
+        job.NumBlocks = (numRows + job.RowsPerBlock - 1) / job.RowsPerBlock;
         job.Weights = matrix.Weights;
         job.Bias = matrix.Bias;
         job.Scale = scale;

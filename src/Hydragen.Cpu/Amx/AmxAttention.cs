@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -8,16 +9,17 @@ internal sealed unsafe class AmxAttention : IDisposable
     private const int PageSteps = KvCache.PageSize / AmxAttentionEmitter.StepKeys;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
     private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort);
-    private const int MaxSteps = (AttentionWork.KeysPerSplit + 2 * PairSoftmax.MaxUnitKeys) / AmxAttentionEmitter.StepKeys;
+    private const int MaxSteps = (AttentionWork.KeysPerSplit + PairSoftmax.MaxUnitKeys) / AmxAttentionEmitter.StepKeys;
+
+    // Kernels live as long as the process, like the tiles.
+    private static readonly ConcurrentDictionary<int, (AmxAttention? Attention, string? WhyNot)> Kept = [];
 
     private readonly AmxTile _tile;
     private readonly int _headDim, _unitPages, _unitSteps;
     private readonly ExecutableMemory _code;
     private readonly Kernels _few, _many;
 
-    /// <summary>Generates the kernel.</summary>
-    /// <exception cref="PlatformNotSupportedException">The system does not hand out executable memory.</exception>
-    public AmxAttention(AmxTile tile, int headDim)
+    private AmxAttention(AmxTile tile, int headDim)
     {
         _tile = tile;
         _headDim = headDim;
@@ -33,6 +35,34 @@ internal sealed unsafe class AmxAttention : IDisposable
         nint AddKernel(int numTiles, bool scores, bool values) => builder.Add(code => new AmxAttentionEmitter(headDim, numTiles).Emit(code, scores, values));
     }
 
+    /// <summary>The kernel for a head size, made and tested on first use; null where it cannot run.</summary>
+    /// <param name="tile">The tiles that it uses.</param>
+    /// <param name="headDim">Elements of a head, a multiple of 32.</param>
+    /// <param name="whyNot">Why there is none, or null.</param>
+    public static AmxAttention? Get(AmxTile tile, int headDim, out string? whyNot)
+    {
+        (AmxAttention? attention, whyNot) = Kept.GetOrAdd(headDim, size => (TryCreate(tile, size, out string? failure), failure));
+        return attention;
+    }
+
+    private static AmxAttention? TryCreate(AmxTile tile, int headDim, out string? whyNot)
+    {
+        AmxAttention attention;
+        try
+        {
+            attention = new AmxAttention(tile, headDim);
+        }
+        catch (PlatformNotSupportedException exception)
+        {
+            whyNot = exception.Message;
+            return null;
+        }
+        whyNot = AmxAttentionSelfTest.Run(tile, attention, headDim, AmxTileEmitter.TileRows) ?? AmxAttentionSelfTest.Run(tile, attention, headDim, AmxAttentionEmitter.Rows);
+        if (whyNot is null) return attention;
+        attention.Dispose();
+        return null;
+    }
+
     /// <summary>Bytes that a call needs besides the state: two rings of scores and weights, totals and the steps.</summary>
     public static int ScratchBytes =>
         2 * AmxAttentionEmitter.ScoreBytes + 2 * WeightBytes + AmxAttentionEmitter.LaneBytes + MaxSteps * AmxAttentionEmitter.StepBytes;
@@ -44,17 +74,19 @@ internal sealed unsafe class AmxAttention : IDisposable
     /// <param name="totals">FP32 <c>[32, 16]</c>: lane sums; what is added to.</param>
     /// <param name="numVectors">Vectors of the block: up to 16, or up to 32.</param>
     /// <param name="pages">Addresses of the pages' keys, those of whole units.</param>
-    /// <param name="ahead">Addresses of the pages, of one unit, that the caller will read next.</param>
+    /// <param name="ahead">Addresses of the pages that will be read next, fetched meanwhile: whole for up to 16 vectors, an eighth otherwise.</param>
+    /// <param name="part">Which eighth.</param>
     /// <param name="valueOffset">Bytes from keys to values.</param>
     /// <param name="factor">What scores are multiplied with.</param>
     /// <returns>Units done; fewer than there are if a reference must move first in the next one.</returns>
-    public int Run(byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, nint valueOffset, float factor)
+    public int Run(byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, int part, nint valueOffset, float factor)
     {
         int numUnits = pages.Length / _unitPages, numTiles = numVectors > AmxTileEmitter.TileRows ? 2 : 1;
         Kernels kernels = numTiles > 1 ? _many : _few;
         byte* scores = scratch, weights = scores + 2 * AmxAttentionEmitter.ScoreBytes, lanes = weights + 2 * WeightBytes;
         byte* steps = lanes + AmxAttentionEmitter.LaneBytes;
-        DescribeSteps((nuint*)steps, sums, pages, ahead, (nuint)valueOffset);
+        DescribeSteps((nuint*)steps, sums, pages, (nuint)valueOffset);
+        DescribeFetches((nuint*)steps, numTiles, pages, ahead, part, (nuint)valueOffset);
         ScoreFirst(state, scores, numTiles, pages[0]);
         float* references = (float*)(state + AmxAttentionState.ReferencesOffset);
         for (int row = 0; row < numTiles * AmxTileEmitter.TileRows; row++)
@@ -100,27 +132,33 @@ internal sealed unsafe class AmxAttention : IDisposable
     /// <summary>Frees the code; none of it may be running.</summary>
     public void Dispose() => _code.Dispose();
 
-    /// <summary>
-    /// Of each step: the keys of the next, the sums it adds to, the values of the unit before. Behind the last unit follow the steps that add its
-    /// values, and those that are never run, but whose keys and values are fetched.
-    /// </summary>
-    private void DescribeSteps(nuint* steps, float* sums, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, nuint valueOffset)
+    /// <summary>Of each step, and of those of a unit behind the last: the keys of the next, the sums it adds to, the values of the unit before.</summary>
+    private void DescribeSteps(nuint* steps, float* sums, ReadOnlySpan<nuint> pages, nuint valueOffset)
     {
         int stepBytes = _headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort), numSteps = pages.Length * PageSteps;
         int strips = _headDim / TileShape.StripWidth / _unitSteps;
-        for (int step = 0; step < numSteps + 2 * _unitSteps; step++, steps += AmxAttentionEmitter.StepBytes / sizeof(ulong))
+        for (int step = 0; step < numSteps + _unitSteps; step++, steps += AmxAttentionEmitter.StepBytes / sizeof(ulong))
         {
-            int next = step + 1, nextPage = next / PageSteps, part = step % _unitSteps * strips;
-            nuint keys = nextPage < pages.Length ? pages[nextPage] : ahead[Math.Min(nextPage - pages.Length, ahead.Length - 1)];
-            steps[0] = keys + (nuint)(next % PageSteps * stepBytes);
+            int next = Math.Min(step + 1, numSteps - 1), part = step % _unitSteps * strips;
+            steps[0] = pages[next / PageSteps] + (nuint)(next % PageSteps * stepBytes);
             steps[1] = (nuint)(sums + part * TileShape.StripWidth);
             if (step < _unitSteps) continue;
             for (int page = 0; page < _unitPages; page++)
-            {
-                int index = (step / _unitSteps - 1) * _unitPages + page;
-                nuint values = index < pages.Length ? pages[index] : ahead[Math.Min(index - pages.Length, ahead.Length - 1)];
-                steps[2 + page] = values + valueOffset + (nuint)(part * PageStripBytes);
-            }
+                steps[2 + page] = pages[(step / _unitSteps - 1) * _unitPages + page] + valueOffset + (nuint)(part * PageStripBytes);
+        }
+    }
+
+    /// <summary>What each step fetches: keys and values that are read a unit later, or, for two row tiles, a part of those behind the last.</summary>
+    private void DescribeFetches(nuint* steps, int numTiles, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, int part, nuint valueOffset)
+    {
+        nuint stepBytes = (nuint)(_headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort));
+        nuint offset = numTiles > 1 ? stepBytes / AmxAttentionEmitter.FetchParts * (nuint)part : 0;
+        for (int step = 0; step < pages.Length * PageSteps; step++, steps += AmxAttentionEmitter.StepBytes / sizeof(ulong))
+        {
+            int index = step / PageSteps + (numTiles > 1 ? pages.Length : _unitPages);
+            nuint page = index < pages.Length ? pages[index] : ahead[Math.Min(index - pages.Length, ahead.Length - 1)];
+            steps[6] = page + (nuint)(step % PageSteps) * stepBytes + offset;
+            steps[7] = steps[6] + valueOffset;
         }
     }
 

@@ -20,8 +20,11 @@ internal sealed class AmxAttentionEmitter
     /// <summary>Keys of a step.</summary>
     public const int StepKeys = 32;
 
-    /// <summary>Bytes of the description of a step: the next keys, the sums, up to four pages of values.</summary>
+    /// <summary>Bytes of the description of a step: the next keys, the sums, up to four pages of values, keys and values to fetch.</summary>
     public const int StepBytes = 64;
+
+    /// <summary>Which part of a step's keys and values a step with two row tiles fetches.</summary>
+    public const int FetchParts = 8;
 
     /// <summary>Bytes of the scores of a step: <c>[2 strips][2 row tiles][16][16]</c> in FP32.</summary>
     public const int ScoreBytes = Rows * StepKeys * sizeof(float);
@@ -53,7 +56,8 @@ internal sealed class AmxAttentionEmitter
     /// <summary>Prepares the emission.</summary>
     /// <param name="headDim">Elements of a head, a multiple of 32.</param>
     /// <param name="numTiles">
-    /// Row tiles: 2, or 1. With one, memory is the bottleneck: each step fetches what the step one unit later reads into the second-level cache.
+    /// Row tiles: 2, or 1. With one, memory is the bottleneck, and each step fetches as many keys and values into the second-level cache as it
+    /// reads; with two, an eighth.
     /// </param>
     public AmxAttentionEmitter(int headDim, int numTiles)
     {
@@ -214,18 +218,13 @@ internal sealed class AmxAttentionEmitter
 
     private static void AddProduct(List<(bool, Action<Assembler>)> list, AssemblerRegisterTMM sum) => list.Add((true, code => code.tdpbf16ps(sum, A, B)));
 
-    /// <summary>Fetches the keys and values that the step one unit later reads.</summary>
     private List<Action<Assembler>> Prefetches()
     {
         var list = new List<Action<Assembler>>();
-        if (_numTiles > 1) return list;
-        int later = _unitSteps * StepBytes;
-        Add(later, StepKeys * _headDim * sizeof(ushort));
-        for (int page = 0; page < _unitSteps / 2; page++) Add(later + (2 + page) * sizeof(long), StripsPerStep * PageStripBytes);
-        return list;
-
-        void Add(int offset, int bytes)
+        int bytes = StepKeys * _headDim * sizeof(ushort) / (_numTiles > 1 ? FetchParts : 1);
+        for (int field = 6; field < 8; field++)
         {
+            int offset = field * sizeof(long);
             list.Add(code => code.mov(Ahead, __qword_ptr[Step + offset]));
             for (int i = 0; i < bytes; i += CacheLine)
             {
@@ -233,6 +232,7 @@ internal sealed class AmxAttentionEmitter
                 list.Add(code => code.prefetcht1(__[Ahead + line]));
             }
         }
+        return list;
     }
 
     private static IEnumerable<Action<Assembler>> Mix(List<Action<Assembler>> many, List<Action<Assembler>> others)

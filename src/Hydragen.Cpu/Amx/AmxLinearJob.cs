@@ -11,9 +11,11 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
 {
     // Two row tiles of so many steps stay in the first-level cache while all strips of an item pass by.
     private const int StepsPerPass = 16;
+    private const int BlockBytes = 1 << 20;
     private const int CacheLine = 64;
 
-    public override int RowsPerBlock => 256;
+    // Packed rows of a block fill half of a second-level cache.
+    public override int RowsPerBlock => Math.Clamp(BlockBytes / (Matrix.InputSize * sizeof(ushort)) / 32 * 32, 64, 256);
 
     public override bool PacksTiles(ElementType inputType, CpuMatrix matrix) => inputType == ElementType.BFloat16 && matrix.IsPaired;
 

@@ -15,7 +15,7 @@ internal sealed class AmxOperatorSet(AmxTile tile, PairTile pairTile) : PairOper
         if (queryType != ElementType.BFloat16 || !cache.IsPaired || headDim % AmxTileEmitter.TileDepth != 0) return base.AttentionFor(queryType, cache);
         if (!_attention.TryGetValue(headDim, out PairAttentionJob? job))
         {
-            job = new PairAttentionJob(new AmxPairProduct(tile), new AmxAttention(tile, headDim));
+            job = new PairAttentionJob(new AmxPairProduct(tile), AmxAttention.Get(tile, headDim, out _));
             _attention.Add(headDim, job);
         }
         return job;

@@ -19,6 +19,8 @@ internal sealed unsafe class AmxTile : IDisposable
     /// <summary>Lines that a step may fetch ahead for each strip.</summary>
     public static readonly int[] LinesAhead = [0, 2, 4, 8, 16];
 
+    private const int CommonHeadDim = 128;
+
     private static readonly (int Tiles, int Strips)[] Shapes = [(1, 1), (1, 2), (2, 1)];
 
     private static readonly Lazy<(AmxTile? Tile, string? WhyNot)> Process = new(() => (TryCreate(AmxTileEmitter.Emit, out string? whyNot), whyNot));
@@ -66,6 +68,8 @@ internal sealed unsafe class AmxTile : IDisposable
         tile.Configure();
         ForEachKernel((tiles, strips, ahead) => failure ??= AmxTileSelfTest.Run(tile, tiles, strips, LinesAhead[ahead]));
         tile.Release();
+        // The attention kernels of other head sizes are tested when they are first needed, and left out if they fail.
+        if (failure is null) _ = AmxAttention.Get(tile, CommonHeadDim, out failure);
         if (failure is null) return tile;
         whyNot = failure;
         tile.Dispose();

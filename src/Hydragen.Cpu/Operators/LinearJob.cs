@@ -52,8 +52,10 @@ internal unsafe class LinearJob<S, V> : LinearJob
 {
     public sealed override void Execute(int item, int worker)
     {
-        int firstStrip = item / NumBlocks * StripsPerItem;
-        int firstRow = item % NumBlocks * RowsPerBlock;
+        // All strips pass by the rows of a block before the next rows, which would push them out of the second-level cache.
+        int itemsPerBlock = CountItems() / NumBlocks;
+        int firstStrip = item % itemsPerBlock * StripsPerItem;
+        int firstRow = item / itemsPerBlock * RowsPerBlock;
         int numStrips = Math.Min(StripsPerItem, Matrix.NumStrips - firstStrip);
         int numRows = Math.Min(RowsPerBlock, NumRows - firstRow);
         float* sums = Scratch + (nint)worker * ScratchPerWorker;

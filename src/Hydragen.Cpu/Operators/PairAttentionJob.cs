@@ -40,7 +40,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int first = 0; first < work.NumVectors; first += BlockVectors)
         {
             AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
-            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, scratch);
+            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / BlockVectors, scratch);
         }
         product.End();
     }
@@ -50,7 +50,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
     }
 
-    private void Run(in AttentionItem item, in AttentionItem nextItem, byte* scratch)
+    private void Run(in AttentionItem item, in AttentionItem nextItem, int blockIndex, byte* scratch)
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
@@ -60,8 +60,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         int unitPages = UnitKeys / KvCache.PageSize;
         bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
-        Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit], ahead = stackalloc nuint[MaxUnitPages];
-        ahead = ahead[..unitPages];
+        Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit], ahead = stackalloc nuint[AttentionWork.PagesPerSplit];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += unitPages)
         {
             if (fused is not null)
@@ -71,9 +70,10 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
                 {
                     int numPages = numWhole * unitPages;
                     for (int i = 0; i < numPages; i++) wholeUnits[i] = Address(pages[page + i], item.KvHead);
-                    FindAhead(item, nextItem, pages[..endPage], page + numPages, ahead);
+                    Span<nuint> fetched = ahead[..(isReadBound ? unitPages : numPages)];
+                    FindAhead(item, nextItem, pages[..endPage], page + numPages, fetched);
                     page += unitPages * fused.Run(
-                        block.State, block.Fused, block.Sums, block.Lanes, item.NumVectors, wholeUnits[..numPages], isReadBound ? ahead : wholeUnits[..1],
+                        block.State, block.Fused, block.Sums, block.Lanes, item.NumVectors, wholeUnits[..numPages], fetched, blockIndex,
                         (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
                     if (page >= endPage) break;
                 }
@@ -88,7 +88,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             // With few vectors, the matching line of what is read next is fetched with each line.
             if (isReadBound)
             {
-                FindAhead(item, nextItem, pages[..endPage], page + unitPages, ahead);
+                FindAhead(item, nextItem, pages[..endPage], page + unitPages, ahead[..unit.NumPages]);
                 for (int i = 0; i < unit.NumPages; i++) unit.Ahead[i] = (nint)(ahead[i] - unit.Pages[i]);
             }
             Score(block, unit);
