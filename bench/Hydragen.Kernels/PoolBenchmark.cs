@@ -12,16 +12,15 @@ internal static class PoolBenchmark
     private const int ItemsPerThread = 4;
     private const double ItemMicroseconds = 5;
 
-    /// <summary>Prints a table with a row for 1, 2, 4, … threads.</summary>
-    public static void Run()
+    /// <summary>Prints a table with a row for each number of threads.</summary>
+    public static void Run(Settings settings, Report report)
     {
         var work = new BusyJob { Length = BusyJob.LengthFor(ItemMicroseconds) };
         var nothing = new BusyJob();
-        Console.WriteLine($"Microseconds a job: medians of {NumRounds} interleaved rounds of {RunsPerRound} jobs, and of {NumWakes} jobs after a pause");
-        Console.WriteLine();
-        Console.WriteLine($"| threads | empty, an item a thread | the same, threads parked | {ItemsPerThread} items of {ItemMicroseconds:0} µs a thread | busy share of the latter |");
-        Console.WriteLine("|---|---|---|---|---|");
-        int[] counts = ThreadCounts();
+        Report.Begin(
+            $"Microseconds a job: medians of {NumRounds} interleaved rounds of {RunsPerRound} jobs, and of {NumWakes} jobs after a pause",
+            "threads", "empty, an item a thread", "the same, threads parked", $"{ItemsPerThread} items of {ItemMicroseconds:0} µs a thread", "busy share of the latter");
+        IReadOnlyList<int> counts = settings.Threads;
         WorkerPool[] pools = [.. counts.Select(count => new WorkerPool(count))];
         var empty = new double[pools.Length, NumRounds];
         var parked = new double[pools.Length, NumWakes];
@@ -45,19 +44,18 @@ internal static class PoolBenchmark
         }
         for (int i = 0; i < pools.Length; i++)
         {
-            double job = Median(busy, i);
-            Console.WriteLine(
-                $"| {counts[i]} | {Median(empty, i):0.00} | {Median(parked, i):0.0} | {job:0.0} | {ItemsPerThread * ItemMicroseconds / job:0%} |");
+            double nothingTime = Median(empty, i), parkedTime = Median(parked, i), workTime = Median(busy, i);
+            int numThreads = counts[i];
+            Report.WriteRow($"{numThreads}", $"{nothingTime:0.00}", $"{parkedTime:0.0}", $"{workTime:0.0}", $"{ItemsPerThread * ItemMicroseconds / workTime:0 %}");
+            report.Write("pool", json =>
+            {
+                json.WriteNumber("threads", numThreads);
+                json.WriteNumber("empty_us", nothingTime);
+                json.WriteNumber("parked_us", parkedTime);
+                json.WriteNumber("busy_us", workTime);
+            });
             pools[i].Dispose();
         }
-    }
-
-    private static int[] ThreadCounts()
-    {
-        var counts = new List<int>();
-        for (int count = 1; count < Environment.ProcessorCount; count *= 2) counts.Add(count);
-        counts.Add(Environment.ProcessorCount);
-        return [.. counts];
     }
 
     private static double Time(WorkerPool pool, BusyJob job, int numItems, int numRuns)

@@ -93,7 +93,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         ArgumentOutOfRangeException.ThrowIfNegative(numPages);
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.NumLayers, 1, nameof(shape));
         _ = new AttentionShape(Math.Max(1, shape.NumKvHeads), shape.NumKvHeads, shape.HeadDim);
-        return new CpuKvCache(_allocator, _operators.Converter, shape, _operators.PairsBFloat16, numPages);
+        return new CpuKvCache(_allocator, _pool, _operators.Converter, shape, _operators.PairsBFloat16, numPages);
     }
 
     /// <inheritdoc/>

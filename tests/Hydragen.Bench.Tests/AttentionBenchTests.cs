@@ -17,7 +17,7 @@ public sealed class AttentionBenchTests
         Assert.Equal("header", lines[0].GetProperty("type").GetString());
         Assert.StartsWith("hydragen bench attention", lines[0].GetProperty("command").GetString(), StringComparison.Ordinal);
         Assert.Equal("end", lines[^1].GetProperty("type").GetString());
-        foreach (string ceiling in (string[])["fma_gflops", "fma_from_l1_gflops", "read_gbps", "read_streams_gbps"])
+        foreach (string ceiling in (string[])["fma_gflops", "fma_from_l1_gflops", "bf16_gflops", "read_gbps", "read_streams_gbps"])
         {
             Assert.True(lines[0].GetProperty("ceilings").GetProperty(ceiling).GetDouble() > 0);
             Assert.True(lines[^1].GetProperty("ceilings").GetProperty(ceiling).GetDouble() > 0);
@@ -29,6 +29,8 @@ public sealed class AttentionBenchTests
         {
             Assert.Equal(kvType, line.GetProperty("kv_type").GetString());
             Assert.Equal(2, line.GetProperty("samples_ms").GetArrayLength());
+            double peak = lines[0].GetProperty("ceilings").GetProperty(kvType == "bf16" ? "bf16_gflops" : "fma_gflops").GetDouble();
+            Assert.Equal(line.GetProperty("gflops").GetDouble() / peak, line.GetProperty("share_of_peak").GetDouble(), 1e-9);
             JsonElement ms = line.GetProperty("ms");
             Assert.InRange(ms.GetProperty("median").GetDouble(), ms.GetProperty("min").GetDouble(), ms.GetProperty("max").GetDouble());
             Assert.Equal(line.GetProperty("mode").GetString() != "hydragen", line.TryGetProperty("ratio_to_hydragen", out _));

@@ -40,6 +40,20 @@ public sealed class GenerationBenchTests
     }
 
     [Fact]
+    public async Task Prompts_of_the_sequences_own_are_computed_and_kept_for_each()
+    {
+        BenchRun run = await BenchRun.RunAsync($"{Tiny} --batch 3 --prefix 70 --suffix 0,20 --new-tokens 4 --modes hydragen,copied --json");
+        Assert.Equal(
+            (string[])["0 hydragen 82", "0 copied 222", "20 hydragen 142", "20 copied 282"],
+            run.Lines[1..^1].Select(line =>
+                $"{line.GetProperty("suffix").GetInt32()} {line.GetProperty("mode").GetString()} {line.GetProperty("kv_tokens").GetInt32()}"));
+        // Computed tokens are those of the shared prompt, once, and of the three others.
+        JsonElement own = run.Lines[3];
+        Assert.Equal(
+            70 + 3 * 20, own.GetProperty("prefill_tokens_per_second").GetProperty("median").GetDouble() * own.GetProperty("prefill_seconds")[0].GetDouble(), 1e-6);
+    }
+
+    [Fact]
     public async Task The_embedded_model_is_the_default()
     {
         BenchRun run = await BenchRun.RunAsync("generate --batch 2 --prefix 32 --new-tokens 2 --repeats 1 --modes hydragen --json");
@@ -104,11 +118,11 @@ public sealed class GenerationBenchTests
         var size = new ModelSize(2, 64, 4, 2, 96, 300);
         using RandomModel model = RandomModel.Write(size, contextLength: 128);
         ModelConfiguration configuration = ModelConfiguration.Load(model.Folder);
-        var cell = new GenerationCell(Batch: 3, Prefix: 10, NewTokens: 5);
+        var cell = new GenerationCell(Batch: 3, Prefix: 10, Suffix: 2, NewTokens: 5);
         long matrixWeights = 300 * 64 + 2 * (64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 64 * 96);
         double expected = 0;
         for (int token = 1; token < cell.NewTokens; token++)
-            expected += cell.Batch * (2.0 * matrixWeights + 2 * 4.0 * 4 * 16 * (cell.Prefix + token));
+            expected += cell.Batch * (2.0 * matrixWeights + 2 * 4.0 * 4 * 16 * (cell.Prefix + cell.Suffix + token));
         Assert.Equal(expected, GenerationSetup.DecodeFlops(configuration, cell, SharingMode.Hydragen), expected * 1e-9);
         Assert.Equal(3 * 4 * 2.0 * matrixWeights, GenerationSetup.DecodeFlops(configuration, cell, SharingMode.NoAttention), 1);
     }

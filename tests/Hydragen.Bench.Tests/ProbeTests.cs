@@ -1,5 +1,7 @@
 using System.Runtime.Intrinsics;
 using Hydragen.Cli.Bench;
+using Hydragen.Core;
+using Hydragen.Cpu;
 
 namespace Hydragen.Bench.Tests;
 
@@ -7,9 +9,9 @@ public sealed class ProbeTests
 {
     private static readonly ProbeKernels[] All =
     [
-        new VectorProbeKernels<Lanes512, Vector512<float>>(),
-        new VectorProbeKernels<Lanes256, Vector256<float>>(),
-        new VectorProbeKernels<Lanes128, Vector128<float>>(),
+        new VectorProbeKernels<Simd512, Vector512<float>>(),
+        new VectorProbeKernels<Simd256, Vector256<float>>(),
+        new VectorProbeKernels<Simd128, Vector128<float>>(),
     ];
 
     [Fact]
@@ -37,6 +39,48 @@ public sealed class ProbeTests
             Assert.Equal(expected, kernels.MultiplyAdd(1000), 0.01f);
             Assert.Equal(expected, kernels.MultiplyAddFromMemory(ones, 1000), 0.01f);
         }
+    }
+
+    [Theory]
+    [InlineData("amx", "tdpbf16ps")]
+    [InlineData("avx512bf16", "vdpbf16ps")]
+    public void Products_of_pairs_are_all_computed(string instructionSet, string unit)
+    {
+        if (PairProbe.For(instructionSet) is not { } probe)
+        {
+            Assert.Skip($"{instructionSet} does not run here.");
+            return;
+        }
+        Assert.Equal(unit, probe.Unit);
+        foreach (long numRounds in (long[])[1, 3, 100])
+        {
+            Assert.Equal(numRounds * probe.FlopsPerRound / 2.0, probe.Multiply(numRounds));
+            Assert.Equal(numRounds * probe.FlopsPerRound / 2.0, probe.MultiplyFromMemory(numRounds));
+        }
+        Assert.Throws<ArgumentOutOfRangeException>(() => probe.Multiply(0));
+    }
+
+    [Fact]
+    public void Instruction_sets_without_products_of_pairs_have_no_probe_for_them() => Assert.Null(PairProbe.For("avx512"));
+
+    [Fact]
+    public void Ceilings_of_BF16_are_measured_in_the_unit_of_the_instruction_set()
+    {
+        PairProbe? pairs = PairProbe.For(null);
+        Ceilings ceilings = new MachineProbe(1, pairs).MeasureCeilings(0, 0, TestContext.Current.CancellationToken);
+        Assert.Equal(pairs?.Unit ?? "FP32 multiply-add", ceilings.BFloat16Unit);
+        Assert.True(ceilings.BFloat16Gflops > 0);
+        Assert.Equal(ceilings.BFloat16Gflops, ceilings.PeakGflops(ElementType.BFloat16));
+        Assert.Equal(ceilings.FmaGflops, ceilings.PeakGflops(ElementType.Float32));
+        Assert.Equal(ceilings.FmaGflops, ceilings.PeakGflops(ElementType.Float16));
+    }
+
+    [Fact]
+    public void Memory_is_read_in_whole_slices()
+    {
+        var memory = new MemoryProbe(new ThreadTeam(3), 1 << 20, numParts: 2);
+        Assert.InRange(memory.BytesPerMeasurement, (1 << 20) - 3 * 4096, 1 << 20);
+        for (int i = 0; i < 3; i++) Assert.True(memory.Read().Rate > 0 && memory.ReadStreams().Rate > 0);
     }
 
     [Fact]

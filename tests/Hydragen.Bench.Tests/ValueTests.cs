@@ -49,6 +49,10 @@ public sealed class ValueTests
         Assert.False(new MachineState(fast, slow, 100).IsQuiet);
         Assert.Equal(0.8, new MachineState(slow, fast, 100).Share);
 
+        // Where the peak was measured too, it takes the place of the best.
+        Assert.True(new MachineState(fast with { Peak = 100 }, slow with { Peak = 90 }, 1000).IsQuiet);
+        Assert.False(new MachineState(fast with { Peak = 100 }, slow with { Peak = 100 }, 80).IsQuiet);
+
         // Slower all the time than the best that it could have been: the rates alone would not tell.
         Assert.False(new MachineState(interrupted, fast, 95).IsQuiet);
     }
@@ -59,6 +63,7 @@ public sealed class ValueTests
         var ceilings = new Ceilings(16, 500, 490, 40, 45, 1 << 28, 1);
         Assert.True(ceilings.IsLike(ceilings with { FmaGflops = 480, ReadGigabytes = 44 }));
         Assert.False(ceilings.IsLike(ceilings with { FmaGflops = 250 }));
+        Assert.False(ceilings.IsLike(ceilings with { BFloat16Gflops = 900 }));
         Assert.False(ceilings.IsLike(ceilings with { ReadGigabytes = 30, StreamsReadGigabytes = 30 }));
     }
 

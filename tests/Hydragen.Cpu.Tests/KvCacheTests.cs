@@ -20,6 +20,20 @@ public sealed class KvCacheTests
     }
 
     [Fact]
+    public void Many_tokens_are_written_wherever_their_slots_are()
+    {
+        using CpuBackend backend = new(new CpuOptions { NumThreads = 3 });
+        foreach (ElementType type in Enum.GetValues<ElementType>())
+        {
+            using var cache = (CpuKvCache)backend.CreateKvCache(Shape with { ElementType = type }, 12);
+            int[] slots = Slots(12);
+            new Random(1).Shuffle(slots);
+            (float[] key, float[] value) = Write(cache, 1, slots[..701]);
+            Verify(cache, 1, slots[..701], key, value);
+        }
+    }
+
+    [Fact]
     public void Growing_keeps_the_content_and_moves_no_page()
     {
         using CpuBackend backend = new();

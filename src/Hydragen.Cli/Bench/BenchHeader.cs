@@ -3,6 +3,7 @@ using System.Reflection;
 using System.Runtime.InteropServices;
 using Hydragen.Cli.Output;
 using Hydragen.Core;
+using Hydragen.Cpu;
 
 namespace Hydragen.Cli.Bench;
 
@@ -50,5 +51,5 @@ internal sealed record BenchHeader(string Command, Machine Machine, IComputeBack
     });
 
     private static string Describe(Ceilings ceilings) => string.Create(CultureInfo.InvariantCulture,
-        $"{ceilings.FmaGflops:0} GFLOP/s FP32 ({ceilings.NumLanes} lanes), memory reads {ceilings.ReadGigabytes:0.0} GB/s in one stream a thread, {ceilings.StreamsReadGigabytes:0.0} GB/s in {ProbeKernels.NumStreams}");
+        $"{ceilings.FmaGflops:0} GFLOP/s FP32 ({ceilings.NumLanes} lanes), {ceilings.BFloat16Gflops:0} GFLOP/s BF16 ({ceilings.BFloat16Unit}), memory reads {ceilings.ReadGigabytes:0.0} GB/s in one stream a thread, {ceilings.StreamsReadGigabytes:0.0} GB/s in {ProbeKernels.NumStreams}");
 }

@@ -30,6 +30,8 @@ internal static class BenchJson
         json.WriteStartObject("machine_state");
         json.WriteNumber("before_gflops", state.Before.Rate);
         json.WriteNumber("after_gflops", state.After.Rate);
+        if (state.Before.Peak is { } peakBefore) json.WriteNumber("before_peak_gflops", peakBefore);
+        if (state.After.Peak is { } peakAfter) json.WriteNumber("after_peak_gflops", peakAfter);
         json.WriteNumber("share", state.Share);
         json.WriteBoolean("quiet", state.IsQuiet);
         json.WriteEndObject();
@@ -39,6 +41,9 @@ internal static class BenchJson
     {
         json.WriteStartObject("ceilings");
         json.WriteNumber("fma_gflops", ceilings.FmaGflops);
+        json.WriteNumber("bf16_gflops", ceilings.BFloat16Gflops);
+        json.WriteString("bf16_unit", ceilings.BFloat16Unit);
+        if (ceilings.FedBFloat16Gflops is { } fed) json.WriteNumber("bf16_from_l1_gflops", fed);
         json.WriteNumber("fma_from_l1_gflops", ceilings.FedFmaGflops);
         json.WriteNumber("read_gbps", ceilings.ReadGigabytes);
         json.WriteNumber("read_streams_gbps", ceilings.StreamsReadGigabytes);

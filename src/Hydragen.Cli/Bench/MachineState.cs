@@ -6,9 +6,10 @@ internal readonly record struct MachineState(ProbeSample Before, ProbeSample Aft
     /// <summary>Below this share the machine counts as noisy.</summary>
     public const double QuietShare = 0.85;
 
-    /// <summary>What was left of the machine: the worst of both rates as shares of the best, and of the shares of processor time.</summary>
-    public double Share => Math.Min(
-        Math.Min(Before.Rate, After.Rate) / Best, Math.Min(Before.ProcessorShare, After.ProcessorShare));
+    /// <summary>What was left of the machine: the worst of both rates as shares of their peaks or of the best, and of the shares of processor time.</summary>
+    public double Share => Math.Min(ShareOf(Before), ShareOf(After));
 
     public bool IsQuiet => Share >= QuietShare;
+
+    private double ShareOf(ProbeSample sample) => Math.Min(sample.Rate / (sample.Peak ?? Best), sample.ProcessorShare);
 }

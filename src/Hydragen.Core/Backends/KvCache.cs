@@ -34,7 +34,7 @@ public abstract class KvCache : IDisposable
 
     /// <summary>Stores the keys and values of some tokens in one layer, rounding to the cache's element type.</summary>
     /// <param name="layer">Layer index.</param>
-    /// <param name="slots">Slot id of each token, <c>[numTokens]</c>.</param>
+    /// <param name="slots">Slot id of each token, <c>[numTokens]</c>; none twice.</param>
     /// <param name="key">FP32 <c>[numTokens, numKvHeads, headDim]</c>.</param>
     /// <param name="value">FP32 <c>[numTokens, numKvHeads, headDim]</c>.</param>
     public abstract void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value);

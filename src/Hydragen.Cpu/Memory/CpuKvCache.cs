@@ -14,18 +14,21 @@ internal sealed unsafe class CpuKvCache : KvCache
     private const long ChunkBytes = 8 << 20;
 
     private readonly NativeAllocator _allocator;
-    private readonly ElementConverter _converter;
+    private readonly WorkerPool _pool;
+    private readonly KvWriteJob _write;
     private readonly List<NativeBlock> _chunks = [];
     private readonly int _elementSize;
     private nuint[] _pages = [];
     private int _numPages;
     private bool _isDisposed;
 
-    public CpuKvCache(NativeAllocator allocator, ElementConverter converter, KvCacheShape shape, bool pairsBFloat16, int numPages)
+    public CpuKvCache(
+        NativeAllocator allocator, WorkerPool pool, ElementConverter converter, KvCacheShape shape, bool pairsBFloat16, int numPages)
         : base(shape)
     {
         _allocator = allocator;
-        _converter = converter;
+        _pool = pool;
+        _write = new KvWriteJob(this, converter);
         _elementSize = shape.ElementType.SizeInBytes();
         IsPaired = pairsBFloat16 && shape.ElementType == ElementType.BFloat16;
         PaddedHeadDim = TileShape.PadToStrips(shape.HeadDim);
@@ -120,16 +123,15 @@ internal sealed unsafe class CpuKvCache : KvCache
         CheckLength(key.Length, slots.Length, tokenSize, nameof(key));
         CheckLength(value.Length, slots.Length, tokenSize, nameof(value));
         CheckSlots(slots);
+        fixed (int* slotIds = slots)
         fixed (float* keys = key, values = value)
         {
-            for (int token = 0; token < slots.Length; token++)
-            {
-                for (int head = 0; head < Shape.NumKvHeads; head++)
-                {
-                    long offset = (long)token * tokenSize + head * Shape.HeadDim;
-                    Append(_converter, layer, head, slots[token], keys + offset, values + offset);
-                }
-            }
+            _write.Layer = layer;
+            _write.NumTokens = slots.Length;
+            _write.Slots = slotIds;
+            _write.Keys = keys;
+            _write.Values = values;
+            _pool.Run(_write, KvWriteJob.CountItems(slots.Length));
         }
     }
 

@@ -22,10 +22,11 @@ internal static class AttentionBenchCommand
         GFLOP/s: 4 · query rows · heads · head size · keys seen, a second. GB/s: keys and values that the mode must
         read, once in total for a shared prefix (hydragen), else once for each sequence; paged re-reads a prefix that
         may lie in a cache, so it can exceed the memory's speed. Shares are of ceilings measured at the start with
-        all threads: FP32 multiply-adds on registers, and the faster of two ways of reading memory.
-        Machine: what was left of it around a point: the rate of multiply-adds fed by the first-level cache as a share
-        of the best of the run, or the share of processor time that these got, whichever is less. Below 85 % the
-        point counts as noisy. Ceilings are measured again at the end, and differences are reported.
+        all threads: products on registers (of BF16, in the unit that the kernels use, when the data are BF16; else FP32
+        multiply-adds), and the faster of two ways of reading memory.
+        Machine: what was left of it around a point: the rate of products fed by the first-level cache as a share of
+        that on registers (tiles) or of the best of the run (other units), or the share of processor time that these
+        got, whichever is less. Below 85 % the point counts as noisy. Ceilings are measured again at the end, and differences are reported.
         """;
 
     public static Command Create(Terminal terminal)
@@ -38,7 +39,7 @@ internal static class AttentionBenchCommand
             AttentionSetup setup = shapes.Read(parsed, arguments.Modes(parsed), arguments.Repeats(parsed));
             arguments.CheckPlot(parsed);
             using var backend = new CpuBackend(new CpuOptions { NumThreads = arguments.Threads(parsed) });
-            var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount);
+            var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
             Task<Ceilings> MeasureCeilingsAsync() => Task.Run(
                 () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxBytes / 4, cancellationToken), CancellationToken.None);
             Ceilings ceilings = await MeasureCeilingsAsync();

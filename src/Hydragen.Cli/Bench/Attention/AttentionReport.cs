@@ -24,7 +24,7 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
     public void WriteTable(Terminal terminal)
     {
         Table table = BenchTable.Create(terminal,
-            ["batch", "prefix", "suffix", "mode", "ms (min–max)", "GFLOP/s", "of FMA", "GB/s", "of read", "× hydragen (min–max)", "machine"]);
+            ["batch", "prefix", "suffix", "mode", "ms (min–max)", "GFLOP/s", "of peak", "GB/s", "of read", "× hydragen (min–max)", "machine"]);
         AttentionMeasurement? shared = null;
         foreach (AttentionMeasurement row in _rows)
         {
@@ -71,7 +71,7 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
         [
             .. cell,
             string.Create(culture, $"{ms.Median:0.000} ({ms.Min:0.000}–{ms.Max:0.000})"),
-            gflops.ToString("0.0", culture), (gflops / ceilings.FmaGflops).ToString("0 %", culture),
+            gflops.ToString("0.0", culture), (gflops / Peak).ToString("0 %", culture),
             gigabytes.ToString("0.0", culture), (gigabytes / ceilings.BestReadGigabytes).ToString("0 %", culture),
             ratio is { } spread ? string.Create(culture, $"{spread.Median:0.00} ({spread.Min:0.00}–{spread.Max:0.00})") : "",
             string.Create(culture, $"{(row.State.IsQuiet ? "quiet" : "noisy")} {row.State.Share:0 %}"),
@@ -102,11 +102,14 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
         json.WriteNumber("data_sets", row.NumLayers);
         json.WriteNumber("gflops", Gflops(row));
         json.WriteNumber("share_of_fma", Gflops(row) / ceilings.FmaGflops);
+        json.WriteNumber("share_of_peak", Gflops(row) / Peak);
         json.WriteNumber("gbps", Gigabytes(row));
         json.WriteNumber("share_of_read", Gigabytes(row) / ceilings.BestReadGigabytes);
         if (ratio is not null) json.WriteSpread("ratio_to_hydragen", ratio.Value);
         json.WriteState(row.State);
     });
+
+    private double Peak => ceilings.PeakGflops(setup.KvType);
 
     private double Gflops(AttentionMeasurement row) => setup.Flops(row.Cell) / row.Time.Median / 1e9;
 

@@ -12,7 +12,6 @@ internal sealed class AttentionWorkload : IDisposable
     private readonly AttentionSetup _setup;
     private readonly AttentionCell _cell;
     private readonly AttentionMemory _memory;
-    private readonly NormalPool _pool;
     private readonly DeviceBuffer _query;
     private readonly DeviceBuffer _output;
     private readonly KvCache? _shared;
@@ -27,25 +26,26 @@ internal sealed class AttentionWorkload : IDisposable
         _setup = setup;
         _cell = cell;
         _memory = memory;
-        _pool = pool;
         int rowSize = setup.Shape.NumHeads * setup.Shape.HeadDim, numRows = cell.Batch * setup.QueryLength;
         _query = backend.Allocate(setup.KvType, (long)numRows * rowSize);
         _output = backend.Allocate(ElementType.Float32, _query.Length);
         try
         {
-            for (int row = 0; row < numRows; row++) _query.Upload(pool.Piece(Key(0, PrefixStream, row, 2), rowSize), (long)row * rowSize);
+            for (int row = 0; row < numRows; row++) _query.Upload(pool.Piece(CacheWriter.Key(0, PrefixStream, row, 2), rowSize), (long)row * rowSize);
             if (setup.Modes.Any(mode => mode != SharingMode.Copied && memory.Holds(mode)))
             {
                 _shared = backend.CreateKvCache(CacheShape(memory.SharedLayers), (int)memory.SharedPages);
-                Fill(_shared, 0, PrefixStream, cell.Prefix, cell.Prefix, cancellationToken);
-                for (int i = 0; i < cell.Batch; i++)
-                    Fill(_shared, memory.PrefixPages + i * memory.SuffixPages, i, 0, cell.Suffix, cancellationToken);
+                var writer = new CacheWriter(_shared, pool, cancellationToken);
+                Fill(writer, 0, PrefixStream, cell.Prefix, cell.Prefix);
+                for (int i = 0; i < cell.Batch; i++) Fill(writer, memory.PrefixPages + i * memory.SuffixPages, i, 0, cell.Suffix);
+                writer.Flush();
             }
             if (memory.Holds(SharingMode.Copied))
             {
                 _copies = backend.CreateKvCache(CacheShape(memory.CopiedLayers), (int)memory.CopiedPages);
-                for (int i = 0; i < cell.Batch; i++)
-                    Fill(_copies, i * memory.CopyPages, i, cell.Prefix, cell.Prefix + cell.Suffix, cancellationToken);
+                var writer = new CacheWriter(_copies, pool, cancellationToken);
+                for (int i = 0; i < cell.Batch; i++) Fill(writer, i * memory.CopyPages, i, cell.Prefix, cell.Prefix + cell.Suffix);
+                writer.Flush();
             }
             foreach (SharingMode mode in setup.Modes.Where(mode => memory.Holds(mode))) _plans[(int)mode] = Plan(mode);
         }
@@ -92,28 +92,12 @@ internal sealed class AttentionWorkload : IDisposable
     private KvCacheShape CacheShape(int numLayers) => new(numLayers, _setup.Shape.NumKvHeads, _setup.Shape.HeadDim, _setup.KvType);
 
     /// <summary>Writes tokens from the first slot of a page on: first those of the prefix, then those of a stream.</summary>
-    private void Fill(KvCache cache, int firstPage, int stream, int prefixTokens, int numTokens, CancellationToken cancellationToken)
+    private static void Fill(CacheWriter writer, int firstPage, int stream, int prefixTokens, int numTokens)
     {
-        int tokenSize = _setup.Shape.NumKvHeads * _setup.Shape.HeadDim;
-        var slots = new int[KvCache.PageSize];
-        var key = new float[slots.Length * tokenSize];
-        var value = new float[key.Length];
-        for (int first = 0; first < numTokens; first += slots.Length)
+        for (int i = 0; i < numTokens; i++)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            int count = Math.Min(slots.Length, numTokens - first);
-            for (int layer = 0; layer < cache.Shape.NumLayers; layer++)
-            {
-                for (int i = 0; i < count; i++)
-                {
-                    bool isPrefix = first + i < prefixTokens;
-                    int owner = isPrefix ? PrefixStream : stream, token = isPrefix ? first + i : first + i - prefixTokens;
-                    slots[i] = firstPage * KvCache.PageSize + first + i;
-                    _pool.Piece(Key(layer, owner, token, 0), tokenSize).CopyTo(key.AsSpan(i * tokenSize));
-                    _pool.Piece(Key(layer, owner, token, 1), tokenSize).CopyTo(value.AsSpan(i * tokenSize));
-                }
-                cache.Write(layer, slots.AsSpan(0, count), key.AsSpan(0, count * tokenSize), value.AsSpan(0, count * tokenSize));
-            }
+            bool isPrefix = i < prefixTokens;
+            writer.Add(firstPage * KvCache.PageSize + i, isPrefix ? PrefixStream : stream, isPrefix ? i : i - prefixTokens);
         }
     }
 
@@ -134,7 +118,4 @@ internal sealed class AttentionWorkload : IDisposable
     }
 
     private static int[] Pages(int first, int count) => [.. Enumerable.Range(first, count)];
-
-    private static ulong Key(int layer, int stream, int token, int kind) =>
-        ((ulong)(uint)layer * 0x9E3779B97F4A7C15) ^ ((ulong)(uint)stream << 33) ^ ((ulong)(uint)token << 2) ^ (uint)kind;
 }

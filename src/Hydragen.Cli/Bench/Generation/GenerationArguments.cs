@@ -25,6 +25,7 @@ internal sealed class GenerationArguments
 
     private readonly Option<int[]> _batch = NumberList.Option("--batch", "Sequences; default 1,8,32,64.", 1, MaxBatch);
     private readonly Option<int[]> _prefix = NumberList.Option("--prefix", "Tokens of the shared prompt; default 1024,4096.", 1, MaxTokens);
+    private readonly Option<int[]> _suffix = NumberList.Option("--suffix", "Prompt tokens of each sequence's own behind it; default 0.", 0, MaxTokens);
     private readonly Option<int[]> _newTokens = NumberList.Option("--new-tokens", "New tokens of each sequence; default 32.", 2, MaxTokens);
     private readonly Option<string> _computeType = Values.Choice(
         "--compute-type", "Type of activations and KV memory.", ElementType.Float32.ShortName(),
@@ -36,7 +37,7 @@ internal sealed class GenerationArguments
 
     public GenerationArguments(Command command)
     {
-        foreach (Option option in (Option[])[_model, _randomModel, _batch, _prefix, _newTokens, _computeType, _weightType, _maxKvMemory])
+        foreach (Option option in (Option[])[_model, _randomModel, _batch, _prefix, _suffix, _newTokens, _computeType, _weightType, _maxKvMemory])
             command.Options.Add(option);
     }
 
@@ -64,8 +65,9 @@ internal sealed class GenerationArguments
         [
             .. from newTokens in NumberList.Get(parsed, _newTokens, 32)
                from prefix in NumberList.Get(parsed, _prefix, 1024, 4096)
+               from suffix in NumberList.Get(parsed, _suffix, 0)
                from batch in NumberList.Get(parsed, _batch, 1, 8, 32, 64)
-               select new GenerationCell(batch, prefix, newTokens),
+               select new GenerationCell(batch, prefix, suffix, newTokens),
         ];
         ElementType computeType = parsed.GetValue(_computeType) == ElementType.BFloat16.ShortName() ? ElementType.BFloat16 : ElementType.Float32;
         long maxBytes = parsed.GetValue(_maxKvMemory) << 20 ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;

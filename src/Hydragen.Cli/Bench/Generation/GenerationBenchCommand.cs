@@ -2,6 +2,7 @@ using System.CommandLine;
 using Hydragen.Cli.Commands;
 using Hydragen.Cli.Output;
 using Hydragen.Core;
+using Hydragen.Cpu;
 
 namespace Hydragen.Cli.Bench;
 
@@ -10,12 +11,12 @@ internal static class GenerationBenchCommand
 {
     private const string Details = """
         One prompt of random token ids, completed by a batch of sequences, greedily and without regard to
-        end-of-sequence tokens. Every combination of the lists is measured: 1,8,32 or 0..512..16 (first..last..step).
+        end-of-sequence tokens. With --suffix, each sequence has so many prompt tokens of its own behind it. Every combination of the lists is measured: 1,8,32 or 0..512..16 (first..last..step).
         Modes: hydragen reads the prompt's keys and values once for all sequences; paged stores them once, and every
         sequence reads them; copied stores and reads a copy for each sequence; no-attention leaves attention out and
         is the ceiling of what it could gain (its output is meaningless). They run in turn, and ratios are medians
         over rounds of speeds measured side by side.
-        Prefill speed counts the shared prompt once; decode speed counts the new tokens of all sequences but the first
+        Prefill speed counts the shared prompt once, and own prompts too; decode speed counts the new tokens of all sequences but the first
         of each. What does not fit into KV memory is listed, not run.
         """;
 
@@ -31,7 +32,7 @@ internal static class GenerationBenchCommand
             ModelSize? size = sweep.RandomModelSize(parsed);
             string? folder = size is null ? sweep.ModelFolder(parsed) : null;
             arguments.CheckPlot(parsed);
-            var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount);
+            var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
             Task<Ceilings> MeasureCeilingsAsync() => Task.Run(
                 () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxKvBytes / 4, cancellationToken), CancellationToken.None);
             Ceilings ceilings = await MeasureCeilingsAsync();
@@ -48,7 +49,7 @@ internal static class GenerationBenchCommand
             if (setup.ContextLength > model.Configuration.MaxContextLength)
             {
                 throw new InputException(
-                    $"--prefix and --new-tokens reach {setup.ContextLength} tokens, but the model's context holds {model.Configuration.MaxContextLength}.");
+                    $"--prefix, --suffix and --new-tokens reach {setup.ContextLength} tokens, but the model's context holds {model.Configuration.MaxContextLength}.");
             }
             var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, model.Engine.Model.Backend, ceilings);
             header.WriteNotes(terminal);

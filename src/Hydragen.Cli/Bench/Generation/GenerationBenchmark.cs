@@ -24,8 +24,10 @@ internal sealed class GenerationBenchmark(InferenceEngine engine, GenerationSetu
     /// <summary>Runs every mode on something small, so that no measurement pays for compiling the program.</summary>
     private void WarmUp(long bytesPerPage, CancellationToken cancellationToken)
     {
-        var cell = new GenerationCell(Math.Min(8, setup.Cells.Max(cell => cell.Batch)), Math.Min(256, setup.Cells.Max(cell => cell.Prefix)), 8);
-        if (cell.Prefix + cell.NewTokens > engine.Model.Configuration.MaxContextLength) return;
+        var cell = new GenerationCell(
+            Math.Min(8, setup.Cells.Max(cell => cell.Batch)), Math.Min(256, setup.Cells.Max(cell => cell.Prefix)),
+            Math.Min(64, setup.Cells.Max(cell => cell.Suffix)), NewTokens: 8);
+        if (cell.Length > engine.Model.Configuration.MaxContextLength) return;
         for (int round = 0; round < WarmUpRounds; round++)
         {
             foreach (SharingMode mode in setup.Modes.Where(mode => cell.NumPages(mode) * bytesPerPage <= setup.MaxKvBytes))
@@ -57,17 +59,19 @@ internal sealed class GenerationBenchmark(InferenceEngine engine, GenerationSetu
     {
         var random = new Random(Seed);
         int vocabularySize = engine.Model.Configuration.VocabularySize;
-        int[] prompt = [.. Enumerable.Range(0, cell.Prefix).Select(_ => random.Next(vocabularySize))];
+        int[] Tokens(int count) => [.. Enumerable.Range(0, count).Select(_ => random.Next(vocabularySize))];
+        int[] shared = Tokens(cell.Prefix);
+        PromptNode[] own = cell.Suffix == 0 ? [] : [.. Enumerable.Range(0, cell.Batch).Select(_ => PromptNode.FromTokenIds(Tokens(cell.Suffix)))];
         var options = new GenerationOptions
         {
             MaxNewTokens = cell.NewTokens,
-            SamplesPerPrompt = cell.Batch,
+            SamplesPerPrompt = own.Length == 0 ? cell.Batch : 1,
             Sampling = SamplingOptions.Greedy,
             Seed = Seed,
             IgnoreEos = true,
             Sharing = mode,
             AllowNoAttention = true,
         };
-        return engine.Generate([PromptNode.FromTokenIds(prompt)], options, cancellationToken: cancellationToken);
+        return engine.GenerateTree([PromptNode.FromTokenIds(shared, own)], options, cancellationToken: cancellationToken);
     }
 }

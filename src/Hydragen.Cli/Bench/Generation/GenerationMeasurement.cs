@@ -16,7 +16,7 @@ internal sealed record GenerationMeasurement(
 
     public Spread DecodeSeconds => Spread.Of(Rounds.Select(round => round.DecodeTime.TotalSeconds));
 
-    /// <summary>Prompt tokens a second; the shared prompt counts once.</summary>
+    /// <summary>Prompt tokens a second; the shared prompt counts once, own prompts as well.</summary>
     public Spread PrefillSpeed => Spread.Of(Rounds.Select(round => round.ComputedPromptTokens / round.PrefillTime.TotalSeconds));
 
     /// <summary>New tokens of all sequences a second, the first of each excluded.</summary>

@@ -24,21 +24,21 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
     public void WriteTable(Terminal terminal)
     {
         Table table = BenchTable.Create(terminal,
-            ["PP", "TG", "B", "mode", "N_KV", "KV MiB", "T_PP s", "S_PP t/s", "T_TG s", "S_TG t/s (min–max)", "of ceiling", "GFLOP/s", "of FMA",
+            ["PP", "own", "TG", "B", "mode", "N_KV", "KV MiB", "T_PP s", "S_PP t/s", "T_TG s", "S_TG t/s (min–max)", "of ceiling", "GFLOP/s", "of peak",
              "hydragen × (min–max)", "machine"]);
         foreach (GenerationMeasurement row in _rows) table.AddRow([.. Cells(row).Select(Markup.Escape)]);
         BenchTable.Write(terminal, table);
-        terminal.Note("PP: tokens of the shared prompt; TG: new tokens of each of B sequences; N_KV: tokens in KV memory; T: median time; S: tokens a second.");
+        terminal.Note("PP: tokens of the shared prompt; own: prompt tokens of each sequence behind it; TG: new tokens of each of B sequences; N_KV: tokens in KV memory; T: median time; S: tokens a second.");
         foreach (GenerationMeasurement row in _rows.Where(row => row.Skipped is not null))
-            terminal.Note($"PP {row.Cell.Prefix}, TG {row.Cell.NewTokens}, B {row.Cell.Batch}, {row.Mode.Name()}: does not fit; {row.Skipped}");
+            terminal.Note($"PP {row.Cell.Prefix}, own {row.Cell.Suffix}, TG {row.Cell.NewTokens}, B {row.Cell.Batch}, {row.Mode.Name()}: does not fit; {row.Skipped}");
         BenchTable.NoteNoise(terminal, _rows.Where(row => row.Skipped is null).DistinctBy(row => row.Cell).Select(row => row.State));
     }
 
     /// <summary>Decode speed.</summary>
     public LineChart Chart()
     {
-        static int[] Point(GenerationCell cell) => [cell.Prefix, cell.Batch, cell.NewTokens];
-        var sweep = new Sweep(["prefix", "batch", "new tokens"], setup.Cells.Select(Point));
+        static int[] Point(GenerationCell cell) => [cell.Prefix, cell.Batch, cell.NewTokens, cell.Suffix];
+        var sweep = new Sweep(["prefix", "batch", "new tokens", "suffix"], setup.Cells.Select(Point));
         string weights = setup.WeightType == WeightType.Model ? "" : $", {setup.WeightType.Name()} weights";
         string model = $"{setup.ModelName}, {setup.ComputeType.ShortName()}{weights}";
         var chart = new LineChart(
@@ -57,7 +57,7 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         CultureInfo culture = CultureInfo.InvariantCulture;
         string[] cell =
         [
-            row.Cell.Prefix.ToString(culture), row.Cell.NewTokens.ToString(culture), row.Cell.Batch.ToString(culture), row.Mode.Name(),
+            row.Cell.Prefix.ToString(culture), row.Cell.Suffix.ToString(culture), row.Cell.NewTokens.ToString(culture), row.Cell.Batch.ToString(culture), row.Mode.Name(),
             row.Cell.NumKvTokens(row.Mode).ToString(culture),
         ];
         if (row.Skipped is not null) return [.. cell, "does not fit", "", "", "", "", "", "", "", "", ""];
@@ -72,7 +72,7 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
             row.DecodeSeconds.Median.ToString("0.000", culture),
             string.Create(culture, $"{speed.Median:0.0} ({speed.Min:0.0}–{speed.Max:0.0})"),
             ofCeiling?.Median.ToString("0 %", culture) ?? "",
-            Gflops(row).ToString("0.0", culture), (Gflops(row) / ceilings.FmaGflops).ToString("0 %", culture),
+            Gflops(row).ToString("0.0", culture), (Gflops(row) / Peak).ToString("0 %", culture),
             gain is { } spread ? string.Create(culture, $"{spread.Median:0.00} ({spread.Min:0.00}–{spread.Max:0.00})") : "",
             string.Create(culture, $"{(row.State.IsQuiet ? "quiet" : "noisy")} {row.State.Share:0 %}"),
         ];
@@ -86,6 +86,7 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         json.WriteString("weight_type", setup.WeightType.Name());
         json.WriteNumber("batch", row.Cell.Batch);
         json.WriteNumber("prefix", row.Cell.Prefix);
+        json.WriteNumber("suffix", row.Cell.Suffix);
         json.WriteNumber("new_tokens", row.Cell.NewTokens);
         json.WriteString("mode", row.Mode.Name());
         if (row.Skipped is not null)
@@ -101,10 +102,13 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         json.WriteSpread("decode_tokens_per_second", row.DecodeSpeed);
         json.WriteNumber("decode_gflops", Gflops(row));
         json.WriteNumber("share_of_fma", Gflops(row) / ceilings.FmaGflops);
+        json.WriteNumber("share_of_peak", Gflops(row) / Peak);
         if (row.Mode != SharingMode.Hydragen && Row(row.Cell, SharingMode.Hydragen)?.SpeedRelativeTo(row) is { } gain)
             json.WriteSpread("hydragen_speed_relative_to_this", gain);
         json.WriteState(row.State);
     });
+
+    private double Peak => ceilings.PeakGflops(setup.ComputeType);
 
     private GenerationMeasurement? Row(GenerationCell cell, SharingMode mode) => _rows.Find(row => row.Cell == cell && row.Mode == mode);
 

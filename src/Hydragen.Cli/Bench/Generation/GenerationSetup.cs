@@ -16,7 +16,7 @@ internal sealed record GenerationSetup(
     int Repeats, long MaxKvBytes)
 {
     /// <summary>Tokens of the longest sequence.</summary>
-    public int ContextLength => Cells.Max(cell => cell.Prefix + cell.NewTokens);
+    public int ContextLength => Cells.Max(cell => cell.Length);
 
     /// <summary>
     /// Floating-point operations of decoding a cell, the first token of each sequence excluded: two for each weight of the matrix
@@ -27,7 +27,7 @@ internal sealed record GenerationSetup(
         AttentionShape heads = model.Heads;
         double weights = (double)model.VocabularySize * model.HiddenSize + model.NumLayers * (double)model.HiddenSize
             * (2.0 * heads.HeadDim * (heads.NumHeads + heads.NumKvHeads) + 3.0 * model.IntermediateSize);
-        double meanLength = cell.Prefix + cell.NewTokens / 2.0;
+        double meanLength = cell.Length - cell.NewTokens / 2.0;
         double attention = mode == SharingMode.NoAttention ? 0 : 4.0 * model.NumLayers * heads.NumHeads * heads.HeadDim * meanLength;
         return cell.Batch * (cell.NewTokens - 1.0) * (2 * weights + attention);
     }

@@ -1,9 +1,11 @@
+using Hydragen.Core;
+
 namespace Hydragen.Cli.Bench;
 
 /// <summary>What this machine can do at most, measured with all threads; the best of several attempts.</summary>
 /// <param name="NumLanes">FP32 lanes of the vectors used.</param>
 /// <param name="FmaGflops">FP32 multiply-adds on registers, 10⁹ floating-point operations a second.</param>
-/// <param name="FedFmaGflops">The same with one operand from the first-level cache; the machine-state probe.</param>
+/// <param name="FedFmaGflops">The same with one operand from the first-level cache; the machine-state probe where there are no tiles.</param>
 /// <param name="ReadGigabytes">10⁹ bytes a second read from memory, one stream a thread.</param>
 /// <param name="StreamsReadGigabytes">The same, several streams a thread.</param>
 /// <param name="BufferBytes">Memory that was read.</param>
@@ -14,12 +16,24 @@ internal sealed record Ceilings(
     /// <summary>Ceilings of one machine that differ by more than this say that it was noisy.</summary>
     private const double MaxChange = 0.15;
 
+    /// <summary>Products of BF16 on registers, 10⁹ floating-point operations a second, in the fastest unit that the operators use for them.</summary>
+    public double BFloat16Gflops { get; init; } = FmaGflops;
+
+    /// <summary>That unit's instruction.</summary>
+    public string BFloat16Unit { get; init; } = "FP32 multiply-add";
+
+    /// <summary>The same with operands from the first-level cache, where that is the machine-state probe; else null.</summary>
+    public double? FedBFloat16Gflops { get; init; }
+
+    /// <summary>The arithmetic ceiling of operators on a type of data.</summary>
+    public double PeakGflops(ElementType type) => type == ElementType.BFloat16 ? BFloat16Gflops : FmaGflops;
+
     /// <summary>The better of the two ways to read.</summary>
     public double BestReadGigabytes => Math.Max(ReadGigabytes, StreamsReadGigabytes);
 
     /// <summary>Whether measuring again gave about the same.</summary>
     public bool IsLike(Ceilings other) =>
-        IsNear(FmaGflops, other.FmaGflops) && IsNear(FedFmaGflops, other.FedFmaGflops) && IsNear(BestReadGigabytes, other.BestReadGigabytes);
+        IsNear(FmaGflops, other.FmaGflops) && IsNear(BFloat16Gflops, other.BFloat16Gflops) && IsNear(FedFmaGflops, other.FedFmaGflops) && IsNear(BestReadGigabytes, other.BestReadGigabytes);
 
     private static bool IsNear(double left, double right) => Math.Abs(left - right) <= MaxChange * Math.Max(left, right);
 }

@@ -1,46 +1,60 @@
 using System.Diagnostics;
+using Hydragen.Cpu;
 
 namespace Hydragen.Cli.Bench;
 
 /// <summary>
 /// Measures the ceilings of the machine and, between measurements, its state. The state is the rate of multiply-adds that take an
 /// operand from the first-level cache: a neighbour on the same physical core slows these down, while pure register arithmetic
-/// hardly notices it.
+/// hardly notices it. Where there are tiles, it is the rate of tile products from the first-level cache, against that on registers.
 /// </summary>
 internal sealed class MachineProbe
 {
     private const int QuietAttempts = 5;
     private const long MinReadBytes = 256L << 20, MaxReadBytes = 2L << 30;
 
-    // Slices begin with a cache line, and so do the streams within them.
-    private const int SliceMultiple = 1024;
     private static readonly TimeSpan PatienceForQuiet = TimeSpan.FromSeconds(1.5);
     private static readonly TimeSpan ArithmeticTime = TimeSpan.FromMilliseconds(20);
 
     private readonly ProbeKernels _kernels = ProbeKernels.Best;
+    private readonly PairProbe? _pairs;
     private readonly Memory<float> _operands = LargeArray.Allocate(ProbeKernels.FedElements);
-    private readonly int _numThreads;
-    private readonly long _numRounds;
-    private float _sink;
+    private readonly ThreadTeam _team;
+    private readonly long _numRounds, _numPairRounds;
+    private double _sink;
 
-    public MachineProbe(int numThreads)
+    /// <summary>Sets the loops up, for so long that each measurement takes some hundredths of a second.</summary>
+    /// <param name="numThreads">Threads that measure together.</param>
+    /// <param name="pairs">The products of BF16 pairs that the measured code uses; null when it widens to FP32.</param>
+    public MachineProbe(int numThreads, PairProbe? pairs)
     {
-        _numThreads = numThreads;
+        _team = new ThreadTeam(numThreads);
+        _pairs = pairs;
         _operands.Span.Fill(1);
-        _numRounds = CountRounds();
+        _numRounds = CountRounds(numRounds => _kernels.MultiplyAdd(numRounds));
+        if (pairs is not null) _numPairRounds = CountRounds(pairs.Multiply);
     }
 
     /// <summary>The best state seen so far, in GFLOP/s.</summary>
     public double BestState { get; private set; }
 
-    /// <summary>The state of this moment; takes some tens of milliseconds.</summary>
+    /// <summary>What products of BF16 are limited by: the instruction.</summary>
+    public string BFloat16Unit => _pairs?.Unit ?? "FP32 multiply-add";
+
+    private bool HasTiles => _pairs is { TellsState: true };
+
+    /// <summary>The state of this moment; takes some hundredths of a second.</summary>
     public ProbeSample MeasureState()
     {
-        ProbeSample first = Fed(), second = Fed();
+        double? peak = HasTiles ? MeasureBFloat16().Rate : null;
+        ProbeSample first = HasTiles ? FedTiles() : FedVectors(), second = HasTiles ? FedTiles() : FedVectors();
         ProbeSample better = first.Rate > second.Rate ? first : second;
         BestState = Math.Max(BestState, better.Rate);
-        return better;
+        return better with { Peak = peak };
     }
+
+    /// <summary>Products of BF16 on registers, in GFLOP/s.</summary>
+    public ProbeSample MeasureBFloat16() => _pairs is null ? Registers() : Pairs(_pairs.Multiply);
 
     /// <summary>Measures everything; takes a second or two, a little longer while other programs compute.</summary>
     /// <param name="lastLevelCacheBytes">Size of the last cache; far more than that is read.</param>
@@ -49,88 +63,59 @@ internal sealed class MachineProbe
     public Ceilings MeasureCeilings(long lastLevelCacheBytes, long maxBytes, CancellationToken cancellationToken)
     {
         long bytes = Math.Min(Math.Clamp(16 * lastLevelCacheBytes, MinReadBytes, MaxReadBytes), Math.Max(MinReadBytes, maxBytes));
-        Memory<float> buffer = LargeArray.Allocate((int)(bytes / sizeof(float)));
-        RunTogether(thread => Slice(buffer, thread).Span.Fill(1));
-        double fma = 0, fed = 0, read = 0, streams = 0, share = 0;
+        var memory = new MemoryProbe(_team, bytes);
+        double fma = 0, pairs = 0, fed = 0, fedPairs = 0, read = 0, streams = 0, share = 0;
         long start = Stopwatch.GetTimestamp();
         for (int quiet = 0; quiet < QuietAttempts && Stopwatch.GetElapsedTime(start) < PatienceForQuiet;)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            ProbeSample registers = Arithmetic(() => _kernels.MultiplyAdd(_numRounds)), cache = Fed();
-            ProbeSample front = Reading(bytes, thread => Keep(_kernels.Read(Slice(buffer, thread).Span)));
-            ProbeSample sideBySide = Reading(bytes, thread => Keep(_kernels.ReadStreams(Slice(buffer, thread).Span)));
+            ProbeSample registers = Registers(), products = MeasureBFloat16(), cache = FedVectors(), front = memory.Read(), sideBySide = memory.ReadStreams();
+            if (HasTiles) fedPairs = Math.Max(fedPairs, FedTiles().Rate);
             fma = Math.Max(fma, registers.Rate);
+            pairs = Math.Max(pairs, products.Rate);
             fed = Math.Max(fed, cache.Rate);
             read = Math.Max(read, front.Rate);
             streams = Math.Max(streams, sideBySide.Rate);
-            double got = Math.Min(
-                Math.Min(registers.ProcessorShare, cache.ProcessorShare), Math.Min(front.ProcessorShare, sideBySide.ProcessorShare));
+            double got = ((ProbeSample[])[registers, products, cache, front, sideBySide]).Min(sample => sample.ProcessorShare);
             share = Math.Max(share, got);
             if (got >= MachineState.QuietShare) quiet++;
         }
-        BestState = Math.Max(BestState, fed);
-        return new Ceilings(_kernels.NumLanes, fma, fed, read, streams, bytes, share);
+        BestState = Math.Max(BestState, HasTiles ? fedPairs : fed);
+        return new Ceilings(_kernels.NumLanes, fma, fed, read, streams, memory.BytesPerMeasurement, share)
+        {
+            BFloat16Gflops = pairs,
+            BFloat16Unit = BFloat16Unit,
+            FedBFloat16Gflops = HasTiles ? fedPairs : null,
+        };
     }
 
-    private ProbeSample Fed() => Arithmetic(() => _kernels.MultiplyAddFromMemory(_operands.Span, _numRounds));
+    private ProbeSample Registers() => Vectors(() => _kernels.MultiplyAdd(_numRounds));
 
-    private ProbeSample Arithmetic(Func<float> loop)
-    {
-        (double seconds, double share) = RunTogether(_ => Keep(loop()));
-        return new ProbeSample(2.0 * _numRounds * ProbeKernels.NumSums * _kernels.NumLanes * _numThreads / seconds / 1e9, share);
-    }
+    private ProbeSample FedVectors() => Vectors(() => _kernels.MultiplyAddFromMemory(_operands.Span, _numRounds));
 
-    private ProbeSample Reading(long bytes, Action<int> loop)
+    private ProbeSample FedTiles() => Pairs(_pairs!.MultiplyFromMemory);
+
+    private ProbeSample Vectors(Func<float> loop) => Arithmetic(() => loop(), 2.0 * _numRounds * ProbeKernels.NumSums * _kernels.NumLanes);
+
+    private ProbeSample Pairs(Func<long, double> loop) => Arithmetic(() => loop(_numPairRounds), (double)_numPairRounds * _pairs!.FlopsPerRound);
+
+    private ProbeSample Arithmetic(Func<double> loop, double flopsPerThread)
     {
-        (double seconds, double share) = RunTogether(loop);
-        return new ProbeSample(bytes / seconds / 1e9, share);
+        (double seconds, double share) = _team.Run(_ => Volatile.Write(ref _sink, loop()));
+        return new ProbeSample(flopsPerThread * _team.NumThreads / seconds / 1e9, share);
     }
 
     /// <summary>Rounds that take about <see cref="ArithmeticTime"/>.</summary>
-    private long CountRounds()
+    private long CountRounds(Func<long, double> loop)
     {
-        long numRounds = 1 << 14;
+        long numRounds = 1 << 8;
         while (true)
         {
             long start = Stopwatch.GetTimestamp();
-            Keep(_kernels.MultiplyAdd(numRounds));
+            Volatile.Write(ref _sink, loop(numRounds));
             TimeSpan time = Stopwatch.GetElapsedTime(start);
-            if (time > ArithmeticTime / 4) return (long)(numRounds * (ArithmeticTime / time));
+            if (time > ArithmeticTime / 4) return Math.Max(1, (long)(numRounds * (ArithmeticTime / time)));
             numRounds *= 2;
         }
     }
-
-    private Memory<float> Slice(Memory<float> buffer, int thread)
-    {
-        int length = buffer.Length / _numThreads / SliceMultiple * SliceMultiple;
-        return buffer.Slice(thread * length, length);
-    }
-
-    /// <summary>
-    /// Runs work on all threads at once; returns the seconds from the first start to the last end, and how much of that time the
-    /// threads had a processor.
-    /// </summary>
-    private (double Seconds, double ProcessorShare) RunTogether(Action<int> work)
-    {
-        var starts = new long[_numThreads];
-        var ends = new long[_numThreads];
-        using var barrier = new Barrier(_numThreads);
-        void Run(int thread)
-        {
-            barrier.SignalAndWait();
-            starts[thread] = Stopwatch.GetTimestamp();
-            work(thread);
-            ends[thread] = Stopwatch.GetTimestamp();
-        }
-        TimeSpan processorTime = Environment.CpuUsage.TotalTime;
-        Thread[] threads = [.. Enumerable.Range(1, _numThreads - 1).Select(i => new Thread(() => Run(i)) { IsBackground = true })];
-        foreach (Thread thread in threads) thread.Start();
-        Run(0);
-        foreach (Thread thread in threads) thread.Join();
-        processorTime = Environment.CpuUsage.TotalTime - processorTime;
-        double seconds = Stopwatch.GetElapsedTime(starts.Min(), ends.Max()).TotalSeconds;
-        return (seconds, Math.Min(1, processorTime.TotalSeconds / (seconds * _numThreads)));
-    }
-
-    private void Keep(float value) => Volatile.Write(ref _sink, value);
 }

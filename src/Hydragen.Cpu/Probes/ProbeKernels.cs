@@ -1,9 +1,12 @@
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
-namespace Hydragen.Cli.Bench;
+namespace Hydragen.Cpu;
 
-/// <summary>Loops that do one thing only, as fast as one core can. Results are returned so that nothing can be left out.</summary>
+/// <summary>
+/// Loops that do one thing only, as fast as one core can: what benchmarks measure the operators against. Results are returned so that
+/// nothing can be left out.
+/// </summary>
 internal abstract class ProbeKernels
 {
     /// <summary>Independent sums of the arithmetic probes: enough to hide the latency, few enough for 16 registers.</summary>
@@ -17,9 +20,9 @@ internal abstract class ProbeKernels
 
     /// <summary>The loops for the widest vectors of this processor.</summary>
     public static ProbeKernels Best { get; } =
-        Avx512F.IsSupported ? new VectorProbeKernels<Lanes512, Vector512<float>>()
-        : Vector256.IsHardwareAccelerated ? new VectorProbeKernels<Lanes256, Vector256<float>>()
-        : new VectorProbeKernels<Lanes128, Vector128<float>>();
+        ProcessorFeatures.HasAvx512 ? new VectorProbeKernels<Simd512, Vector512<float>>()
+        : Avx2.IsSupported && Fma.IsSupported ? new VectorProbeKernels<Simd256, Vector256<float>>()
+        : new VectorProbeKernels<Simd128, Vector128<float>>();
 
     /// <summary>FP32 lanes of a vector.</summary>
     public abstract int NumLanes { get; }
@@ -35,6 +38,6 @@ internal abstract class ProbeKernels
     /// <summary>Reads everything once, front to back.</summary>
     public abstract float Read(ReadOnlySpan<float> source);
 
-    /// <summary>Reads everything once, as <see cref="NumStreams"/> streams side by side.</summary>
+    /// <summary>Reads everything once, as <see cref="NumStreams"/> streams side by side, each fetched ahead.</summary>
     public abstract float ReadStreams(ReadOnlySpan<float> source);
 }
