@@ -20,4 +20,6 @@ internal sealed class AmxOperatorSet(AmxTile tile, PairTile pairTile) : PairOper
         }
         return job;
     }
+
+    protected override QuadKernel SelectQuads(out string reason) => QuadKernel.Select([QuadKernel.Amx, .. QuadKernel.All], QuadKernel.Amx.Lanes, out reason);
 }

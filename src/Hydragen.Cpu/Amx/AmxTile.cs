@@ -23,13 +23,16 @@ internal sealed unsafe class AmxTile : IDisposable
 
     private static readonly (int Tiles, int Strips)[] Shapes = [(1, 1), (1, 2), (2, 1)];
 
-    private static readonly Lazy<(AmxTile? Tile, string? WhyNot)> Process = new(() => (TryCreate(AmxTileEmitter.Emit, out string? whyNot), whyNot));
+    private static readonly Lazy<(AmxTile? Tile, string? WhyNot)> Process = new(() => (TryCreate((code, tiles, strips, lines) => AmxTileEmitter.Emit(code, tiles, strips, lines), out string? whyNot), whyNot));
 
     private readonly ExecutableMemory _code;
     private readonly nint[] _kernels = new nint[Shapes.Length * LinesAhead.Length];
     private readonly nint _configure, _release;
 
-    private AmxTile(Action<Assembler, int, int, int> emit)
+    /// <summary>Generates the kernels; who makes them tests them.</summary>
+    /// <param name="emit">Emits one kernel: row tiles, strips, lines ahead.</param>
+    /// <exception cref="PlatformNotSupportedException">The system does not hand out executable memory.</exception>
+    public AmxTile(Action<Assembler, int, int, int> emit)
     {
         var builder = new CodeBuilder();
         ForEachKernel((tiles, strips, ahead) => _kernels[Index(tiles, strips, ahead)] = builder.Add(code => emit(code, tiles, strips, LinesAhead[ahead])));
@@ -102,6 +105,31 @@ internal sealed unsafe class AmxTile : IDisposable
         while (LinesAhead[ahead] > linesAhead) ahead--;
         fixed (AmxTileArguments* pointer = &arguments)
             ((delegate* unmanaged<AmxTileArguments*, void>)_kernels[Index(numTiles, numStrips, ahead)])(pointer);
+    }
+
+    /// <summary>Computes any number of rows and strips.</summary>
+    /// <param name="numRows">Rows; a and c have room for whole row tiles.</param>
+    /// <param name="numStrips">Strips of b and c.</param>
+    /// <param name="ahead">Bytes from each line of b that the first rows read to one that is worth fetching meanwhile; 0 for none.</param>
+    /// <param name="arguments">The rest.</param>
+    public void MultiplyRows(int numRows, int numStrips, nint ahead, AmxTileArguments arguments)
+    {
+        int numTiles = (numRows + AmxTileEmitter.TileRows - 1) / AmxTileEmitter.TileRows;
+        // Two sums: of two row tiles, or of two strips where there is one row tile only.
+        int stripStep = numTiles == 1 ? 2 : 1;
+        byte* a = arguments.A, c = (byte*)arguments.C;
+        for (int strip = 0; strip < numStrips; strip += stripStep)
+        {
+            arguments.Ahead = arguments.B + ahead;
+            for (int row = 0; row < numTiles; row += 2)
+            {
+                arguments.A = a + row * arguments.ATileBytes;
+                arguments.C = (float*)(c + row * AmxTileEmitter.TileRows * arguments.CStrideBytes) + strip * TileShape.StripWidth;
+                Multiply(
+                    Math.Min(2, numTiles - row), Math.Min(stripStep, numStrips - strip), ahead != 0 && row == 0 ? AmxTileEmitter.TileRows : 0, arguments);
+            }
+            arguments.B += stripStep * arguments.StripStrideBytes;
+        }
     }
 
     /// <summary>Frees the code; none of it may be running.</summary>

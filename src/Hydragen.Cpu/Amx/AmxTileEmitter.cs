@@ -38,7 +38,8 @@ internal static class AmxTileEmitter
     /// <param name="numTiles">Row tiles: 1, or 2 with one strip.</param>
     /// <param name="numStrips">1, or 2 with one row tile.</param>
     /// <param name="linesAhead">Cache lines of each strip that are fetched into the second-level cache with each step; 0 to 16.</param>
-    public static void Emit(Assembler code, int numTiles, int numStrips, int linesAhead)
+    /// <param name="quads">Whether a and b are INT8 in quads, 64 a step, and c is INT32; otherwise BF16 in pairs and FP32.</param>
+    public static void Emit(Assembler code, int numTiles, int numStrips, int linesAhead, bool quads = false)
     {
         Label loop = code.CreateLabel(), load = code.CreateLabel(), start = code.CreateLabel();
         code.push(Ahead);
@@ -71,7 +72,8 @@ internal static class AmxTileEmitter
         {
             if (i == 0 || numStrips > 1) code.tileloaddt1(BTile, __[(i == 0 ? B : BSecond) + BStride]);
             if (i == 0 || numTiles > 1) code.tileloadd(ATile, __[(i == 0 ? A : ASecond) + AStride]);
-            code.tdpbf16ps(Sums[i], ATile, BTile);
+            if (quads) code.tdpbssd(Sums[i], ATile, BTile);
+            else code.tdpbf16ps(Sums[i], ATile, BTile);
         }
         for (int line = 0; line < linesAhead; line++)
         {

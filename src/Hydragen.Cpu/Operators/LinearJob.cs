@@ -17,7 +17,7 @@ internal abstract unsafe class LinearJob : Job
 
     /// <summary>
     /// Rows of <see cref="InputType"/>, dense or, if <see cref="PacksTiles"/>, packed; for quantised matrices bytes as <see cref="Quads"/> wants
-    /// them, rows as long as the padded input.
+    /// them, rows as long as the padded input and the tile's padding.
     /// </summary>
     public byte* Input;
     public ElementType InputType;
@@ -123,8 +123,8 @@ internal unsafe class LinearJob<S, V> : LinearJob
 
     private void MultiplyQuads(int firstRow, int numRows, int firstStrip, int numStrips, float* sums)
     {
-        nint rowBytes = Matrix.PaddedInputSize, stripBytes = Matrix.StripSize;
-        Quads!.Tile!.MultiplyBlock(
+        nint rowBytes = Matrix.PaddedInputSize + Quads!.Tile!.RowPaddingBytes, stripBytes = Matrix.StripSize;
+        Quads.Tile.MultiplyBlock(
             Input + firstRow * rowBytes, rowBytes, numRows, Weights + firstStrip * stripBytes, stripBytes, numStrips,
             Matrix.PaddedInputSize, QuadKernel.QuadSize, QuadKernel.QuadSize, sums);
         int width = numStrips * TileShape.StripWidth, firstColumn = firstStrip * TileShape.StripWidth;

@@ -88,9 +88,10 @@ internal sealed unsafe class MatrixProduct(OperatorSet operators, WorkerPool poo
         job.Rows = rows;
         job.NumRows = linear.NumRows;
         job.RowLength = matrix.InputSize;
-        job.DestinationStride = matrix.PaddedInputSize;
+        RegisterTile tile = linear.Quads.Tile!;
+        job.DestinationStride = matrix.PaddedInputSize + tile.RowPaddingBytes;
         job.IsUnsigned = linear.Quads.IsUnsigned;
-        job.Destination = linear.Input = _input.Bytes(linear.NumRows * (long)matrix.PaddedInputSize);
+        job.Destination = linear.Input = _input.Bytes(((long)linear.NumRows + tile.MaxRows - 1) / tile.MaxRows * tile.MaxRows * job.DestinationStride);
         job.Scales = linear.InputScales = _inputScales.Floats(linear.NumRows);
         job.RowsPerItem = RowItems.RowsPerItem(matrix.InputSize);
         pool.Run(job, RowItems.Count(job.NumRows, job.RowsPerItem));

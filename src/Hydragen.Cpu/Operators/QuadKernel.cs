@@ -27,6 +27,12 @@ internal sealed record QuadKernel(string Name, int Lanes, RegisterTile? Tile, bo
 
     private static readonly Lazy<IReadOnlyList<QuadKernel>> Rows = new(() => CreateTable(GeneratedQuadTile.Shared, GeneratedQuadTile.WhyNotShared));
 
+    private static readonly Lazy<QuadKernel> Tiles = new(() => new(
+        "amx", 16, AmxQuadTile.Shared, false, AmxQuadTile.WhyNotShared, "generated code; 16384 multiply-adds an instruction in the tile unit"));
+
+    /// <summary>The product in tiles, which goes before the others on the rung that uses them.</summary>
+    public static QuadKernel Amx => Tiles.Value;
+
     /// <summary>From best to fallback; the last runs everywhere.</summary>
     public static IReadOnlyList<QuadKernel> All => Rows.Value;
 

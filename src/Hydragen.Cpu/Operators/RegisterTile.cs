@@ -14,8 +14,21 @@ internal abstract unsafe class RegisterTile
     /// <summary>The most rows of one call.</summary>
     public virtual int MaxRows => TileShape.MaxRows;
 
+    /// <summary>Rows of the input lie so many bytes further apart than they are long.</summary>
+    public virtual int RowPaddingBytes => 0;
+
+    /// <summary>Prepares the thread for calls of <see cref="Multiply"/>.</summary>
+    public virtual void Begin()
+    {
+    }
+
+    /// <summary>Undoes <see cref="Begin"/>.</summary>
+    public virtual void End()
+    {
+    }
+
     /// <summary>Computes some rows of any number of strips.</summary>
-    /// <param name="numRows">1 to <see cref="MaxRows"/>.</param>
+    /// <param name="numRows">1 to <see cref="MaxRows"/>; a and c have room for that many.</param>
     /// <param name="numStrips">Strips of b and c.</param>
     /// <param name="arguments">The rest; what it points to may move on.</param>
     public abstract void Multiply(int numRows, int numStrips, ref TileArguments arguments);
@@ -45,6 +58,7 @@ internal abstract unsafe class RegisterTile
             StripStrideBytes = stripBytes,
             CStrideBytes = sumStride * sizeof(float),
         };
+        Begin();
         for (nint group = 0; group < numGroups; group += GroupsPerPass)
         {
             arguments.Depth = Math.Min(GroupsPerPass * groupSize, depth - group * groupSize);
@@ -61,6 +75,7 @@ internal abstract unsafe class RegisterTile
                 Multiply(Math.Min(tileRows, numRows - row), numStrips, ref arguments);
             }
         }
+        End();
     }
 
     /// <summary>
