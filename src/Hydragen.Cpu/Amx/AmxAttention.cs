@@ -76,24 +76,25 @@ internal sealed unsafe class AmxAttention : IDisposable
     /// <param name="pages">Addresses of the pages' keys, those of whole units.</param>
     /// <param name="ahead">Addresses of the pages that will be read next, fetched meanwhile: whole for up to 16 vectors, an eighth otherwise.</param>
     /// <param name="part">Which eighth.</param>
+    /// <param name="isFirst">Whether pages, sums or scratch differ from those of the call before.</param>
     /// <param name="valueOffset">Bytes from keys to values.</param>
     /// <param name="factor">What scores are multiplied with.</param>
     /// <returns>Units done; fewer than there are if a reference must move first in the next one.</returns>
-    public int Run(byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, int part, nint valueOffset, float factor)
+    public int Run(byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, int part, bool isFirst, nint valueOffset, float factor)
     {
         int numUnits = pages.Length / _unitPages, numTiles = numVectors > AmxTileEmitter.TileRows ? 2 : 1;
         Kernels kernels = numTiles > 1 ? _many : _few;
         byte* scores = scratch, weights = scores + 2 * AmxAttentionEmitter.ScoreBytes, lanes = weights + 2 * WeightBytes;
         byte* steps = lanes + AmxAttentionEmitter.LaneBytes;
-        DescribeSteps((nuint*)steps, sums, pages, (nuint)valueOffset);
+        if (isFirst)
+        {
+            AmxAttentionState.Initialize(state);
+            DescribeSteps((nuint*)steps, sums, pages, (nuint)valueOffset);
+        }
         DescribeFetches((nuint*)steps, numTiles, pages, ahead, part, (nuint)valueOffset);
         ScoreFirst(state, scores, numTiles, pages[0]);
         float* references = (float*)(state + AmxAttentionState.ReferencesOffset);
-        for (int row = 0; row < numTiles * AmxTileEmitter.TileRows; row++)
-        {
-            if (float.IsNegativeInfinity(references[row]))
-                references[row] = PairSoftmax.Reference((float*)scores + row * TileShape.StripWidth, factor, 0, TileShape.StripWidth);
-        }
+        PairSoftmax.SetReferences((float*)scores, factor, references, numTiles * AmxTileEmitter.TileRows);
         AmxAttentionState.Field<nuint>(state, AmxAttentionState.ScoresReadOffset) = (nuint)scores;
         AmxAttentionState.Field<nuint>(state, AmxAttentionState.ScoresWrittenOffset) = (nuint)scores + AmxAttentionEmitter.ScoreBytes;
         AmxAttentionState.Field<nuint>(state, AmxAttentionState.WeightsWrittenOffset) = (nuint)weights;

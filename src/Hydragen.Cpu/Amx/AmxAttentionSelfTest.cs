@@ -28,7 +28,6 @@ internal static unsafe class AmxAttentionSelfTest
             float* sums = (float*)(scratch + AmxAttention.ScratchBytes), lanes = sums + sumElements;
             ushort* pages = (ushort*)((byte*)lanes + AmxAttentionEmitter.LaneBytes), queries = (ushort*)(state + AmxAttentionState.QueriesOffset);
             new Span<byte>(state, (int)size).Clear();
-            AmxAttentionState.Initialize(state);
             var random = new Random(1);
             for (int i = 0; i < sumElements; i++) queries[i] = BFloat16Bits.FromSingle(random.NextSingle() - 0.5f);
             for (int i = 0; i < numPages * pageElements; i++) pages[i] = BFloat16Bits.FromSingle(random.NextSingle() - 0.5f);
@@ -38,7 +37,7 @@ internal static unsafe class AmxAttentionSelfTest
             int unitPages = numPages / 2, done;
             tile.Configure();
             done = attention.Run(
-                state, scratch, sums, lanes, numVectors, addresses, addresses.AsSpan(0, unitPages), 0, pageElements / 2 * sizeof(ushort), factor: 1);
+                state, scratch, sums, lanes, numVectors, addresses, addresses.AsSpan(0, unitPages), 0, isFirst: true, pageElements / 2 * sizeof(ushort), factor: 1);
             tile.Release();
             if (done != 2) return $"the self-test of the attention kernel for heads of {headDim} stopped after {done} of 2 units";
             for (int vector = 0; vector < numVectors; vector += 5)

@@ -83,6 +83,20 @@ internal static unsafe class PairSoftmax
         Vector512.Store(Vector512.Load(laneSums) + sum, laneSums);
     }
 
+    /// <summary>The references of rows that have none yet and see the whole first strip.</summary>
+    /// <param name="scores">FP32 <c>[numRows, 16]</c>.</param>
+    /// <param name="factor">What a score is multiplied with.</param>
+    /// <param name="references">FP32 <c>[numRows]</c>.</param>
+    /// <param name="numRows">Rows.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void SetReferences(float* scores, float factor, float* references, int numRows)
+    {
+        for (int row = 0; row < numRows; row++)
+        {
+            if (float.IsNegativeInfinity(references[row])) references[row] = CeilingOfMax(Vector512.Load(scores + row * TileShape.StripWidth) * factor);
+        }
+    }
+
     /// <summary>The largest of some logits, rounded up to an integer.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static float Reference(float* scores, float factor, int low, int high)
@@ -90,7 +104,13 @@ internal static unsafe class PairSoftmax
         var largest = Vector512.Create(float.NegativeInfinity);
         for (int i = low / TileShape.StripWidth * TileShape.StripWidth; i < high; i += TileShape.StripWidth)
             largest = Avx512F.Max(largest, Visible(Vector512.Load(scores + i) * factor, i, low, high));
-        Vector256<float> half = Avx.Max(largest.GetLower(), largest.GetUpper());
+        return CeilingOfMax(largest);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float CeilingOfMax(Vector512<float> values)
+    {
+        Vector256<float> half = Avx.Max(values.GetLower(), values.GetUpper());
         Vector128<float> quarter = Sse.Max(half.GetLower(), half.GetUpper());
         quarter = Sse.Max(quarter, Sse.MoveHighToLow(quarter, quarter));
         return MathF.Ceiling(MathF.Max(quarter[0], quarter[1]));

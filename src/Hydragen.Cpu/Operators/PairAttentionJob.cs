@@ -36,11 +36,12 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
         byte* scratch = (byte*)(Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim));
         product.Begin();
-        AmxAttentionState.Initialize(scratch);
+        // The whole units that the block before passed over.
+        (int Page, int Count) units = default;
         for (int first = 0; first < work.NumVectors; first += BlockVectors)
         {
             AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
-            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / BlockVectors, scratch);
+            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / BlockVectors, ref units, scratch);
         }
         product.End();
     }
@@ -50,7 +51,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
     }
 
-    private void Run(in AttentionItem item, in AttentionItem nextItem, int blockIndex, byte* scratch)
+    private void Run(in AttentionItem item, in AttentionItem nextItem, int blockIndex, ref (int Page, int Count) units, byte* scratch)
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
@@ -72,9 +73,11 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
                     for (int i = 0; i < numPages; i++) wholeUnits[i] = Address(pages[page + i], item.KvHead);
                     Span<nuint> fetched = ahead[..(isReadBound ? unitPages : numPages)];
                     FindAhead(item, nextItem, pages[..endPage], page + numPages, fetched);
-                    page += unitPages * fused.Run(
+                    int numDone = fused.Run(
                         block.State, block.Fused, block.Sums, block.Lanes, item.NumVectors, wholeUnits[..numPages], fetched, blockIndex,
-                        (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
+                        isFirst: units != (page, numWhole), (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
+                    units = (page, numWhole);
+                    page += unitPages * numDone;
                     if (page >= endPage) break;
                 }
             }
@@ -145,7 +148,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             block.Slopes[i] = slopes.IsEmpty ? 0 : slopes[head];
         }
         new Span<float>(block.References, BlockVectors).Fill(float.NegativeInfinity);
-        int padded = fused is not null ? BlockVectors : (item.NumVectors + product.RowMultiple - 1) / product.RowMultiple * product.RowMultiple;
+        int padded = (item.NumVectors + product.RowMultiple - 1) / product.RowMultiple * product.RowMultiple;
         new Span<byte>(block.Queries + item.NumVectors * block.QueryStride, (padded - item.NumVectors) * block.QueryStride).Clear();
         new Span<float>(block.Sums, padded * block.SumSize).Clear();
         new Span<float>(block.Lanes, padded * TileShape.StripWidth).Clear();
