@@ -17,7 +17,7 @@ public static class SharedPrefixAttention
     /// <returns>One result a sequence, in the order given.</returns>
     /// <exception cref="ArgumentException">A tensor does not have the size that the lengths and the shape ask for.</exception>
     public static SharedPrefixResult[] Compute(
-        IComputeBackend backend, AttentionShape shape, AttentionOptions options, IReadOnlyList<SharedPrefixNode> nodes,
+        IAttentionBackend backend, AttentionShape shape, AttentionOptions options, IReadOnlyList<SharedPrefixNode> nodes,
         IReadOnlyList<SharedPrefixSequence> sequences, SharingMode mode = SharingMode.Hydragen, ElementType kvType = ElementType.Float32)
     {
         ArgumentNullException.ThrowIfNull(backend);
