@@ -37,6 +37,21 @@ public sealed class ConformanceTests
     }
 
     [Theory]
+    [InlineData(ElementType.BFloat16, 10)]
+    [InlineData(ElementType.Float16, 40)]
+    public void Every_head_dimension_agrees_with_the_reference_in_nodes(ElementType type, int numSequences)
+    {
+        using CudaBackend backend = Gpu.Open();
+        for (int headDim = 8; headDim <= 256; headDim += 8)
+        {
+            var scenario = new Scenario(new AttentionShape(4, 2, headDim), headDim) { KvType = type, QueryType = type };
+            int root = scenario.AddNode(-1, 150);
+            for (int i = 0; i < numSequences; i++) scenario.AddSequence(root, 1, i % 2);
+            scenario.Fill().Verify(backend);
+        }
+    }
+
+    [Theory]
     [MemberData(nameof(Types))]
     public void Every_group_size_agrees_with_the_reference(ElementType type)
     {

@@ -8,7 +8,9 @@
 #define ROWS (WARPS * 16)
 #define QUERY_BYTES (ROWS * PADDED_DIM * 2)
 #define STAGE_BYTES (2 * IMAGE_BYTES)
-#define KEY_TILES (PAGE_SIZE / 8)
+// Keys whose scores are in registers at once; the outputs of large heads leave room for fewer.
+#define KEYS (HEAD_DIM > 128 ? 32 : 64)
+#define KEY_TILES (KEYS / 8)
 #define DIM_TILES (PADDED_DIM / 8)
 
 // The slot that 16 bytes of an image belong to, by their place in the image.
@@ -120,95 +122,99 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_node(const
         __syncthreads();
         const u32 keys = stages + (page - first_page) % STAGES * STAGE_BYTES, values = keys + IMAGE_BYTES;
 
-        float scores[KEY_TILES][4] = {};
-#pragma unroll
-        for (int k = 0; k < PADDED_DIM / 16; k++)
+#pragma unroll 1
+        for (int part = 0; part < PAGE_SIZE; part += KEYS)
         {
-            u32 a[4];
-            load_matrices(a, query_tile + tile_offset<ROWS>(warp * 16 + lane % 16, k * 16, lane / 16));
+            float scores[KEY_TILES][4] = {};
 #pragma unroll
-            for (int n = 0; n < KEY_TILES / 2; n++)
+            for (int k = 0; k < PADDED_DIM / 16; k++)
             {
-                u32 b[4];
-                load_matrices(b, keys + tile_offset<PAGE_SIZE>(n * 16 + lane % 8 + lane / 16 * 8, k * 16, lane / 8 % 2));
-                multiply_add(scores[2 * n], a, b[0], b[1]);
-                multiply_add(scores[2 * n + 1], a, b[2], b[3]);
-            }
-        }
-
-        u32 packed[KEY_TILES][2];
-        // Column j of this lane's scores belongs to key page_key + j, counted from the item's first.
-        const int page_key = page * PAGE_SIZE - item.firstSlot, lane_key = page_key + lane % 4 * 2;
+                u32 a[4];
+                load_matrices(a, query_tile + tile_offset<ROWS>(warp * 16 + lane % 16, k * 16, lane / 16));
 #pragma unroll
-        for (int half = 0; half < 2; half++)
-        {
-            KeyRange seen = visible[half];
-#if LOGIT_OPTIONS
-#pragma unroll
-            for (int n = 0; n < KEY_TILES; n++)
-            {
-#pragma unroll
-                for (int j = 0; j < 2; j++)
+                for (int n = 0; n < KEY_TILES / 2; n++)
                 {
-                    float& score = scores[n][2 * half + j];
-                    score = logit_base2(p, score, slopes[half], distances[half] + lane_key + n * 8 + j);
+                    u32 b[4];
+                    load_matrices(b, keys + tile_offset<PAGE_SIZE>(part + n * 16 + lane % 8 + lane / 16 * 8, k * 16, lane / 8 % 2));
+                    multiply_add(scores[2 * n], a, b[0], b[1]);
+                    multiply_add(scores[2 * n + 1], a, b[2], b[3]);
                 }
             }
-#endif
-            if (page_key < seen.first || page_key + PAGE_SIZE > seen.end)
+
+            u32 packed[KEY_TILES][2];
+            // Column j of this lane's scores belongs to key part_key + j, counted from the item's first.
+            const int part_key = page * PAGE_SIZE + part - item.firstSlot, lane_key = part_key + lane % 4 * 2;
+#pragma unroll
+            for (int half = 0; half < 2; half++)
             {
+                KeyRange seen = visible[half];
+#if LOGIT_OPTIONS
 #pragma unroll
                 for (int n = 0; n < KEY_TILES; n++)
                 {
 #pragma unroll
                     for (int j = 0; j < 2; j++)
                     {
-                        int key = lane_key + n * 8 + j;
-                        if (key < seen.first || key >= seen.end) scores[n][2 * half + j] = -float_from_bits(INFINITY_BITS);
+                        float& score = scores[n][2 * half + j];
+                        score = logit_base2(p, score, slopes[half], distances[half] + lane_key + n * 8 + j);
                     }
                 }
-            }
-            float maximum = maxima[half];
+#endif
+                if (part_key < seen.first || part_key + KEYS > seen.end)
+                {
 #pragma unroll
-            for (int n = 0; n < KEY_TILES; n++) maximum = fmaxf(maximum, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
-            maximum = fmaxf(maximum, shuffle_xor(maximum, 1));
-            maximum = fmaxf(maximum, shuffle_xor(maximum, 2));
-            // Without a visible key the maximum is -infinity, and infinity less infinity would be NaN.
-            float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : maximum * factor;
-            float correction = exp2_approx(maxima[half] * factor - reference);
-            maxima[half] = maximum;
-            sums[half] *= correction;
-            weights[half] *= correction;
+                    for (int n = 0; n < KEY_TILES; n++)
+                    {
 #pragma unroll
-            for (int d = 0; d < DIM_TILES; d++)
-            {
-                output[d][2 * half] *= correction;
-                output[d][2 * half + 1] *= correction;
-            }
+                        for (int j = 0; j < 2; j++)
+                        {
+                            int key = lane_key + n * 8 + j;
+                            if (key < seen.first || key >= seen.end) scores[n][2 * half + j] = -float_from_bits(INFINITY_BITS);
+                        }
+                    }
+                }
+                float maximum = maxima[half];
 #pragma unroll
-            for (int n = 0; n < KEY_TILES; n++)
-            {
-                float first = exp2_approx(scores[n][2 * half] * factor - reference);
-                float second = exp2_approx(scores[n][2 * half + 1] * factor - reference);
-                sums[half] += first + second;
-                // The product of weights and values takes 16-bit weights; dividing by the sum of those keeps their mean exact.
-                packed[n][half] = pack(first, second, STORAGE);
-                weights[half] += widen((u16)packed[n][half], STORAGE) + widen((u16)(packed[n][half] >> 16), STORAGE);
+                for (int n = 0; n < KEY_TILES; n++) maximum = fmaxf(maximum, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
+                maximum = fmaxf(maximum, shuffle_xor(maximum, 1));
+                maximum = fmaxf(maximum, shuffle_xor(maximum, 2));
+                // Without a visible key the maximum is -infinity, and infinity less infinity would be NaN.
+                float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : maximum * factor;
+                float correction = exp2_approx(maxima[half] * factor - reference);
+                maxima[half] = maximum;
+                sums[half] *= correction;
+                weights[half] *= correction;
+#pragma unroll
+                for (int d = 0; d < DIM_TILES; d++)
+                {
+                    output[d][2 * half] *= correction;
+                    output[d][2 * half + 1] *= correction;
+                }
+#pragma unroll
+                for (int n = 0; n < KEY_TILES; n++)
+                {
+                    float first = exp2_approx(scores[n][2 * half] * factor - reference);
+                    float second = exp2_approx(scores[n][2 * half + 1] * factor - reference);
+                    sums[half] += first + second;
+                    // The product of weights and values takes 16-bit weights; dividing by the sum of those keeps their mean exact.
+                    packed[n][half] = pack(first, second, STORAGE);
+                    weights[half] += widen((u16)packed[n][half], STORAGE) + widen((u16)(packed[n][half] >> 16), STORAGE);
+                }
             }
-        }
 
-        // Two key tiles of weights side by side are one operand.
+            // Two key tiles of weights side by side are one operand.
 #pragma unroll
-        for (int k = 0; k < KEY_TILES / 2; k++)
-        {
-            u32 a[4] = {packed[2 * k][0], packed[2 * k][1], packed[2 * k + 1][0], packed[2 * k + 1][1]};
-#pragma unroll
-            for (int d = 0; d < DIM_TILES / 2; d++)
+            for (int k = 0; k < KEY_TILES / 2; k++)
             {
-                u32 b[4];
-                load_matrices_transposed(b, values + tile_offset<PAGE_SIZE>(k * 16 + lane % 16, d * 16, lane / 16));
-                multiply_add(output[2 * d], a, b[0], b[1]);
-                multiply_add(output[2 * d + 1], a, b[2], b[3]);
+                u32 a[4] = {packed[2 * k][0], packed[2 * k][1], packed[2 * k + 1][0], packed[2 * k + 1][1]};
+#pragma unroll
+                for (int d = 0; d < DIM_TILES / 2; d++)
+                {
+                    u32 b[4];
+                    load_matrices_transposed(b, values + tile_offset<PAGE_SIZE>(part + k * 16 + lane % 16, d * 16, lane / 16));
+                    multiply_add(output[2 * d], a, b[0], b[1]);
+                    multiply_add(output[2 * d + 1], a, b[2], b[3]);
+                }
             }
         }
         __syncthreads();
