@@ -34,7 +34,7 @@ public sealed record CudaEnvironment(
                 missing.Add($"the NVIDIA driver does not work: {exception.Message.TrimEnd('.')}");
             }
         }
-        if (NativeLibraries.HasCompiler) compilerVersion = KernelCompiler.Version;
+        if (NativeLibraries.HasCompiler) compilerVersion = KernelCompiler.Version.ToString();
         else
         {
             missing.Add(

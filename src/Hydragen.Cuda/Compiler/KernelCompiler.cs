@@ -6,9 +6,12 @@ namespace Hydragen.Cuda;
 /// <summary>Compiles kernels to cubins for one architecture. Thread-safe.</summary>
 internal sealed unsafe class KernelCompiler
 {
+    // From this version on NVRTC has a cache of its own, and what it finds there has no log.
+    private static readonly Version FirstWithCache = new(12, 9);
+
     private readonly KernelCache _cache;
     private readonly string _architecture;
-    private readonly string _version;
+    private readonly Version _version;
 
     /// <param name="computeCapability">The device's.</param>
     /// <param name="cache">Where results are kept.</param>
@@ -22,12 +25,12 @@ internal sealed unsafe class KernelCompiler
     }
 
     /// <summary>The compiler's version, such as <c>13.0</c>.</summary>
-    public static string Version
+    public static Version Version
     {
         get
         {
             Check(CompilerApi.Version(out int major, out int minor), "nvrtcVersion", null, "");
-            return $"{major}.{minor}";
+            return new Version(major, minor);
         }
     }
 
@@ -38,16 +41,17 @@ internal sealed unsafe class KernelCompiler
         string[] options =
         [
             $"--gpu-architecture={_architecture}", "--std=c++17", "--generate-line-info", "--ptxas-options=-v",
+            .. _version >= FirstWithCache ? (string[])["--no-cache"] : [],
             .. variant.Defines.Split(' ').Select(define => $"--define-macro={define}"),
         ];
         string source = KernelSource.Of(variant.Name);
-        string key = KernelCache.Key([_version, variant.Name, source, .. options, .. KernelSource.Headers.Select(header => header.Key + '\n' + header.Value)]);
+        string key = KernelCache.Key([_version.ToString(), variant.Name, source, .. options, .. KernelSource.Headers.Select(header => header.Key + '\n' + header.Value)]);
         if (!_cache.TryRead(key, out byte[] binary, out string log))
         {
             (binary, log) = Compile(variant, source, options);
             _cache.Write(key, binary, log);
         }
-        return new CompiledKernel(binary, ResourceUsage.Parse(log));
+        return new CompiledKernel(binary, log);
     }
 
     private static (byte[] Binary, string Log) Compile(KernelVariant variant, string source, string[] options)

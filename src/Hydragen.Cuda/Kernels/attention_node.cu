@@ -179,8 +179,8 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_node(const
                 maximum = fmaxf(maximum, shuffle_xor(maximum, 1));
                 maximum = fmaxf(maximum, shuffle_xor(maximum, 2));
                 // Without a visible key the maximum is -infinity, and infinity less infinity would be NaN.
-                float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : maximum * factor;
-                float correction = exp2_approx(maxima[half] * factor - reference);
+                float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : multiply_rounded(maximum, factor);
+                float correction = exp2_approx(multiply_rounded(maxima[half], factor) - reference);
                 maxima[half] = maximum;
                 sums[half] *= correction;
                 weights[half] *= correction;
@@ -233,7 +233,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_node(const
         }
         if (vectors[half] < 0) continue;
         Target target = target_of(p, item, kv_head, vectors[half]);
-        if (lane % 4 == 0) store_sums(p, target, maxima[half] * factor, sum, weight);
+        if (lane % 4 == 0) store_sums(p, target, multiply_rounded(maxima[half], factor), sum, weight);
         float reciprocal = reciprocal_of(weight);
 #pragma unroll
         for (int d = 0; d < DIM_TILES; d++)

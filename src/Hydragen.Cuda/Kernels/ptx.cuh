@@ -91,6 +91,9 @@ DEVICE float log2_approx(float x)
     return result;
 }
 
+// a * b, rounded by itself: never the first half of a fused multiply-add, so equal products stay equal.
+DEVICE float multiply_rounded(float a, float b) { return __fmul_rn(a, b); }
+
 DEVICE float shuffle_xor(float value, int mask)
 {
     float result;
