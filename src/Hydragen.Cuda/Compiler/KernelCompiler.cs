@@ -6,8 +6,8 @@ namespace Hydragen.Cuda;
 /// <summary>Compiles kernels to cubins for one architecture. Thread-safe.</summary>
 internal sealed unsafe class KernelCompiler
 {
-    // From this version on NVRTC has a cache of its own, and what it finds there has no log.
-    private static readonly Version FirstWithCache = new(12, 9);
+    // What later versions find in a cache of their own has no log; earlier ones have neither the cache nor the option.
+    private static readonly Lazy<string[]> CacheOptions = new(() => HasOption("--no-cache") ? ["--no-cache"] : []);
 
     private readonly KernelCache _cache;
     private readonly string _architecture;
@@ -41,14 +41,13 @@ internal sealed unsafe class KernelCompiler
         string[] options =
         [
             $"--gpu-architecture={_architecture}", "--std=c++17", "--generate-line-info", "--ptxas-options=-v",
-            .. _version >= FirstWithCache ? (string[])["--no-cache"] : [],
             .. variant.Defines.Split(' ').Select(define => $"--define-macro={define}"),
         ];
         string source = KernelSource.Of(variant.Name);
         string key = KernelCache.Key([_version.ToString(), variant.Name, source, .. options, .. KernelSource.Headers.Select(header => header.Key + '\n' + header.Value)]);
         if (!_cache.TryRead(key, out byte[] binary, out string log))
         {
-            (binary, log) = Compile(variant, source, options);
+            (binary, log) = Compile(variant, source, [.. options, .. CacheOptions.Value]);
             _cache.Write(key, binary, log);
         }
         return new CompiledKernel(binary, log);
@@ -77,6 +76,16 @@ internal sealed unsafe class KernelCompiler
         {
             _ = CompilerApi.DestroyProgram(ref program);
         }
+    }
+
+    /// <summary>Whether this version of the compiler takes an option: it compiles a program of nothing with it.</summary>
+    private static bool HasOption(string option)
+    {
+        using var texts = new NativeTexts();
+        Check(CompilerApi.CreateProgram(out nint program, texts.Add(""), texts.Add("empty.cu"), 0, null, null), "nvrtcCreateProgram", null, "");
+        int status = CompilerApi.CompileProgram(program, 1, texts.Add([option]));
+        Check(CompilerApi.DestroyProgram(ref program), "nvrtcDestroyProgram", null, "");
+        return status == 0;
     }
 
     private static string ReadLog(nint program, string kernel)
