@@ -18,6 +18,7 @@ public sealed class CudaBackend : IAttentionBackend
     private readonly KernelLibrary _kernels;
     private readonly DeviceWork _work;
     private readonly Dictionary<(int HeadDim, ElementType Storage), AttentionKernels> _variants = [];
+    private readonly bool _hasHopper;
     private bool _isDisposed;
 
     /// <summary>Opens a GPU.</summary>
@@ -29,7 +30,10 @@ public sealed class CudaBackend : IAttentionBackend
     {
     }
 
-    internal CudaBackend(CudaOptions? options, long maxWorkspaceBytes)
+    /// <param name="options">Settings; null for the defaults.</param>
+    /// <param name="maxWorkspaceBytes">Bound of the partial results.</param>
+    /// <param name="isPortable">Whether to run only kernels that every GPU has.</param>
+    internal CudaBackend(CudaOptions? options, long maxWorkspaceBytes, bool isPortable = false)
     {
         options ??= new CudaOptions();
         CudaEnvironment environment = CudaEnvironment.Probe();
@@ -41,10 +45,14 @@ public sealed class CudaBackend : IAttentionBackend
         var compiler = new KernelCompiler(_device.ComputeCapability, new KernelCache(options.KernelCacheFolder ?? KernelCache.DefaultFolder));
         _kernels = new KernelLibrary(_device, compiler);
         _work = new DeviceWork(_device, maxWorkspaceBytes);
+        _hasHopper = !isPortable && _device.ComputeCapability == KernelCompiler.Hopper;
         Description = $"CUDA, {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors";
         Kernels =
         [
-            new KernelChoice("attention, 16-bit", "mma.sync", "queries and cache of one 16-bit type"),
+            new KernelChoice(
+                "attention of more than 64 vectors", _hasHopper ? "wgmma" : "mma.sync",
+                _hasHopper ? "compute capability 9.0, heads of 64, 128 and 256 elements; mma.sync for others" : "wgmma needs compute capability 9.0"),
+            new KernelChoice("attention, other 16-bit", "mma.sync", "queries and cache of one 16-bit type"),
             new KernelChoice("attention, FP32", "scalar", "FP32 caches, and queries of another type than the cache"),
         ];
     }
@@ -175,7 +183,7 @@ public sealed class CudaBackend : IAttentionBackend
     {
         if (!_variants.TryGetValue((headDim, storage), out AttentionKernels? variants))
         {
-            variants = new AttentionKernels(headDim, storage, _device.MaxSharedBytes);
+            variants = new AttentionKernels(headDim, storage, _device.MaxSharedBytes, _hasHopper);
             _variants.Add((headDim, storage), variants);
         }
         return variants;

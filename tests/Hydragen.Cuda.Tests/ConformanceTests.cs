@@ -184,19 +184,63 @@ public sealed class ConformanceTests
         }
     }
 
-    [Theory]
-    [MemberData(nameof(Types))]
-    public void Numbers_of_vectors_around_every_tile_size_agree_with_the_reference(ElementType type)
+    /// <summary>Types, head dimensions with kernels of their own, and whether only portable kernels run.</summary>
+    public static TheoryData<ElementType, int, bool> Tiles
     {
-        using CudaBackend backend = Gpu.Open();
-        foreach (int numSequences in (int[])[1, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 255, 257])
+        get
         {
-            foreach (int group in (int[])[1, 3])
+            var tiles = new TheoryData<ElementType, int, bool>();
+            foreach (bool isPortable in (bool[])[false, true])
             {
-                var scenario = new Scenario(new AttentionShape(2 * group, 2, 64), numSequences) { KvType = type, QueryType = type };
-                int root = scenario.AddNode(-1, 200);
-                for (int i = 0; i < numSequences; i++) scenario.AddSequence(root, 1, i % 3);
+                foreach (int headDim in (int[])[64, 128, 256]) tiles.Add(ElementType.BFloat16, headDim, isPortable);
+                tiles.Add(ElementType.Float16, 128, isPortable);
+            }
+            tiles.Add(ElementType.Float32, 64, true);
+            return tiles;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Tiles))]
+    public void Numbers_of_vectors_around_every_tile_size_agree_with_the_reference(ElementType type, int headDim, bool isPortable)
+    {
+        using CudaBackend backend = Gpu.Open(AttentionWork.DefaultWorkspaceBytes, isPortable);
+        foreach (int numVectors in (int[])[1, 8, 9, 17, 63, 64, 65, 127, 128, 129, 257])
+        {
+            int group = numVectors % 3 == 0 ? 3 : 1;
+            var scenario = new Scenario(new AttentionShape(2 * group, 2, headDim), numVectors) { KvType = type, QueryType = type };
+            int root = scenario.AddNode(-1, 200);
+            for (int i = 0; i < numVectors / group; i++) scenario.AddSequence(root, 1, i % 3);
+            scenario.Fill().Verify(backend);
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Tiles))]
+    public void Large_nodes_agree_with_the_reference_with_all_masks_and_options(ElementType type, int headDim, bool isPortable)
+    {
+        using CudaBackend backend = Gpu.Open(AttentionWork.DefaultWorkspaceBytes, isPortable);
+        AttentionOptions[] variants =
+        [
+            AttentionOptions.Default,
+            new() { SlidingWindow = 150 },
+            new() { LogitSoftCap = 20, AlibiSlopes = AlibiSlopes.ForHeads(4), SlidingWindow = 97, Scale = 0.2f },
+        ];
+        foreach (AttentionOptions options in variants)
+        {
+            // Keys of 1, 2, 3 and 5 pages, whole and not, from the middle of a page on, below more than 64 rows and causal.
+            foreach (int length in (int[])[1, 64, 65, 128, 129, 190, 320])
+            {
+                var scenario = new Scenario(new AttentionShape(4, 2, headDim), length) { KvType = type, QueryType = type, Options = options };
+                int root = scenario.AddNode(-1, length);
+                scenario.AddSequence(root, 70, 70 + length / 2);
+                scenario.AddSequence(root, 3, 0);
                 scenario.Fill().Verify(backend);
+                if (length < 65) continue;
+                var builder = new AttentionPlanBuilder();
+                builder.AddRows(length, 73);
+                builder.AddSegment(0, 73, scenario.Nodes[0].Pages.Span, 50, length - 50, 3, AttentionMask.Full);
+                scenario.Verify(backend, builder.Build());
             }
         }
     }

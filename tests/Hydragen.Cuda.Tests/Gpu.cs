@@ -11,11 +11,11 @@ internal static class Gpu
     /// <summary>A backend; skips the test where there can be none.</summary>
     public static CudaBackend Open() => Open(AttentionWork.DefaultWorkspaceBytes);
 
-    /// <summary>The same with a bound on the workspace.</summary>
-    public static CudaBackend Open(long maxWorkspaceBytes)
+    /// <summary>The same with a bound on the workspace, or with kernels only that every GPU has.</summary>
+    public static CudaBackend Open(long maxWorkspaceBytes, bool isPortable = false)
     {
         if (Missing.Value is { } reason) Assert.Skip(reason);
-        return new CudaBackend(null, maxWorkspaceBytes);
+        return new CudaBackend(null, maxWorkspaceBytes, isPortable);
     }
 
     /// <summary>Compiles the kernels of all head dimensions on all cores, so that a test that runs them finds them on disk.</summary>
@@ -26,7 +26,7 @@ internal static class Gpu
         var compiler = new KernelCompiler(device.ComputeCapability, new KernelCache(KernelCache.DefaultFolder));
         IEnumerable<KernelVariant> variants = Enumerable.Range(1, AttentionShape.MaxHeadDim / 8).SelectMany(i =>
         {
-            var kernels = new AttentionKernels(8 * i, type, device.MaxSharedBytes);
+            var kernels = new AttentionKernels(8 * i, type, device.MaxSharedBytes, device.ComputeCapability == KernelCompiler.Hopper);
             ItemClass[] classes = type == ElementType.Float32 ? [ItemClass.Scalar] : [ItemClass.Sequence, ItemClass.NarrowNode, ItemClass.WideNode];
             return (KernelVariant[])[.. classes.Select(c => kernels.Of(c, false)), kernels.Merge, new CacheKernels(8 * i, type).Write];
         });

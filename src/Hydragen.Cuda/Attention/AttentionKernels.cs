@@ -13,13 +13,17 @@ internal sealed class AttentionKernels
 
     private const int MergeWarps = 4, SequenceWarps = 4, ScalarWarps = 8, MaxNodeStages = 2;
 
+    // One warp copies, the rest of its group of four gives its registers to two groups that multiply 64 vectors each.
+    private const int HopperWarps = 12, HopperVectors = 128, MaxHopperStages = 3, BarriersPerStage = 4;
+
     // Two blocks of this size fit on one multiprocessor of the largest GPUs.
     private const int SequenceRingBytes = 96 << 10;
 
     /// <param name="headDim">Elements of a head.</param>
     /// <param name="storage">Element type of keys, values and, but for the scalar kernel, queries.</param>
     /// <param name="maxSharedBytes">Shared memory that a block may have.</param>
-    public AttentionKernels(int headDim, ElementType storage, int maxSharedBytes)
+    /// <param name="hasHopper">Whether Hopper's matrix instructions may be used.</param>
+    public AttentionKernels(int headDim, ElementType storage, int maxSharedBytes, bool hasHopper)
     {
         string defines = Defines(headDim, storage);
         Scalar = new KernelVariant("attention_scalar", defines, ScalarWarps * 32, ScalarWarps * headDim * sizeof(float));
@@ -33,8 +37,24 @@ internal sealed class AttentionKernels
         while (stages > 1 && stages * pageBytes > maxSharedBytes) stages--;
         Sequence = WithOptions("attention_sequence", $"{defines} STAGES={stages}", SequenceWarps, stages * pageBytes);
         Narrow = Node(4) ?? throw new PlatformNotSupportedException($"A head of {headDim} elements needs more shared memory than the {maxSharedBytes} bytes of this GPU.");
-        Wide = Node(8) ?? Narrow;
+        Wide = (hasHopper && headDim is (64 or 128 or 256) ? Hopper() : null) ?? Node(8) ?? Narrow;
         if (ReferenceEquals(Wide, Narrow)) VectorsPerItem[(int)ItemClass.WideNode] = VectorsPerItem[(int)ItemClass.NarrowNode];
+
+        KernelVariant[]? Hopper()
+        {
+            var variants = new KernelVariant[2];
+            for (int options = 0; options < 2; options++)
+            {
+                int numKeys = headDim > 128 || options == 1 ? KvCache.PageSize : 2 * KvCache.PageSize;
+                int stageBytes = numKeys / KvCache.PageSize * pageBytes + BarriersPerStage * sizeof(long);
+                int bytes = HopperVectors * headDim * sizeof(ushort) + 2 * sizeof(int);
+                int numStages = Math.Min(MaxHopperStages, (maxSharedBytes - bytes) / stageBytes);
+                if (numStages < 1) return null;
+                variants[options] = new KernelVariant(
+                    "attention_node_hopper", $"{defines} STAGES={numStages} LOGIT_OPTIONS={options}", HopperWarps * 32, bytes + numStages * stageBytes);
+            }
+            return variants;
+        }
 
         KernelVariant[]? Node(int warps)
         {

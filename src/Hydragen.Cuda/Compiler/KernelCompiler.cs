@@ -6,6 +6,9 @@ namespace Hydragen.Cuda;
 /// <summary>Compiles kernels to cubins for one architecture. Thread-safe.</summary>
 internal sealed unsafe class KernelCompiler
 {
+    /// <summary>The compute capability of the H100 and H200.</summary>
+    public static readonly Version Hopper = new(9, 0);
+
     // What later versions find in a cache of their own has no log; earlier ones have neither the cache nor the option.
     private static readonly Lazy<string[]> CacheOptions = new(() => HasOption("--no-cache") ? ["--no-cache"] : []);
 
@@ -20,7 +23,7 @@ internal sealed unsafe class KernelCompiler
     {
         _cache = cache;
         // Hopper's matrix and copy instructions exist on the architecture-specific target only.
-        _architecture = $"sm_{computeCapability.Major}{computeCapability.Minor}{(computeCapability is { Major: 9, Minor: 0 } ? "a" : "")}";
+        _architecture = $"sm_{computeCapability.Major}{computeCapability.Minor}{(computeCapability == Hopper ? "a" : "")}";
         _version = Version;
     }
 

@@ -35,13 +35,13 @@
 #define HALF_COLUMNS (PADDED_DIM % 64 / 32 * 32)
 
 // Byte offset of 8 columns in a swizzled image of so many rows. column16: the multiple of 16 at or below them; half: whether the upper 8.
-template <int ROWS>
+template <int IMAGE_ROWS>
 DEVICE u32 tile_offset(int row, int column16, int half)
 {
     int start = column16 < FULL_COLUMNS ? column16 & ~63 : column16 < FULL_COLUMNS + HALF_COLUMNS ? FULL_COLUMNS : FULL_COLUMNS + HALF_COLUMNS;
     int width = column16 < FULL_COLUMNS ? 64 : column16 < FULL_COLUMNS + HALF_COLUMNS ? 32 : 16;
     u32 offset = row * width * 2 + (column16 - start) * 2 + half * 16;
-    return start * ROWS * 2 + (offset ^ (((offset >> 7) & (width / 8 - 1)) << 4));
+    return start * IMAGE_ROWS * 2 + (offset ^ (((offset >> 7) & (width / 8 - 1)) << 4));
 }
 
 // Byte offset of 16 bytes of a slot in an image. chunk: which 16 bytes of its row.
