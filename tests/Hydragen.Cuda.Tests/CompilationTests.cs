@@ -46,14 +46,14 @@ public sealed class CompilationTests
             _ => true,
         })];
         Assert.Equal(expected.Order(), variants.Select(variant => variant.Name).Distinct().Order());
-        foreach (KernelVariant variant in variants)
+        Parallel.ForEach(variants, variant =>
         {
             Assert.InRange(variant.SharedBytes, 0, maxSharedBytes);
             ResourceUsage usage = compiler.Compile(variant).Usage;
             Assert.True(usage.SpillBytes == 0 && usage.StackBytes == 0, $"{variant} spills {usage.SpillBytes} bytes and has a stack of {usage.StackBytes}.");
             Assert.True(usage.Warnings.Count == 0, $"{variant}: {string.Join("; ", usage.Warnings)}");
             Assert.InRange(usage.NumRegisters, 1, 65536 / variant.NumThreads);
-        }
+        });
     }
 
     [Fact]

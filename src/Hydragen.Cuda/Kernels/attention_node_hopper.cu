@@ -189,12 +189,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node_hopper(c
     __syncthreads();
     if (threadIdx.x < 128)
     {
-        release_registers<24>();
+        release_registers<40>();
         if (threadIdx.x == 0) produce(p, item, kv_head, tiles, num_tiles);
     }
     else
     {
-        claim_registers<240>();
+        claim_registers<232>();
         consume(p, item, kv_head, tiles, num_tiles);
     }
 }

@@ -130,11 +130,11 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_sequence(c
 #pragma unroll
             for (int mask = 4; mask <= 16; mask *= 2) maximum = fmaxf(maximum, shuffle_xor(maximum, mask));
             // Without a visible key the maximum is -infinity, and infinity less infinity would be NaN.
-            float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : multiply_rounded(maximum, factor);
-            corrections[j] = exp2_approx(multiply_rounded(maxima[j], factor) - reference);
+            float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : maximum;
+            corrections[j] = exp2_approx((maxima[j] - reference) * factor);
             maxima[j] = maximum;
-            scores[j] = exp2_approx(scores[j] * factor - reference);
-            scores[2 + j] = exp2_approx(scores[2 + j] * factor - reference);
+            scores[j] = exp2_approx((scores[j] - reference) * factor);
+            scores[2 + j] = exp2_approx((scores[2 + j] - reference) * factor);
             sums[j] = sums[j] * corrections[j] + (scores[j] + scores[2 + j]);
         }
         // The product of weights and values takes 16-bit weights; dividing by the sum of those keeps their mean exact.
@@ -172,7 +172,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_sequence(c
         int index = warp * MAX_VECTORS + lane % 4 * 2 + j;
         if (lane < 4)
         {
-            all_sums[index * 4] = multiply_rounded(maxima[j], factor);
+            all_sums[index * 4] = maxima[j] * factor;
             all_sums[index * 4 + 1] = sums[j];
             all_sums[index * 4 + 2] = weights[j];
         }

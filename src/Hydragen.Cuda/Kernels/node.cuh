@@ -5,6 +5,8 @@
 #include "common.cuh"
 
 #define KEY_TILES (KEYS / 8)
+// From this logit on, base 2, the rounding of its product with the factor is no longer a negligible exponent.
+#define LARGE_LOGIT 8192.0f
 #define DIM_TILES (PADDED_DIM / 8)
 
 // Starts to copy the queries of an item to a swizzled image of ROWS rows; rows and columns that do not exist become zero.
@@ -128,6 +130,21 @@ DEVICE void softmax_step(
         float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : multiply_rounded(maximum, pair.factor);
         corrections[half] = exp2_approx(multiply_rounded(pair.maxima[half], pair.factor) - reference);
         pair.maxima[half] = maximum;
+        float factor = pair.factor;
+#if !LOGIT_OPTIONS
+        // One fused multiply-add a score leaves that rounding in the exponent, where it scales all weights of a row alike.
+        if (fabsf(reference) > LARGE_LOGIT)
+        {
+#pragma unroll
+            for (int n = 0; n < KEY_TILES; n++)
+            {
+#pragma unroll
+                for (int j = 0; j < 2; j++) scores[n][2 * half + j] = (scores[n][2 * half + j] - maximum) * factor;
+            }
+            factor = 1.0f;
+            reference = 0.0f;
+        }
+#endif
         float sum = 0.0f;
 #pragma unroll
         for (int n = 0; n < KEY_TILES; n++)
@@ -136,7 +153,7 @@ DEVICE void softmax_step(
             for (int j = 0; j < 2; j++)
             {
                 float& score = scores[n][2 * half + j];
-                score = exp2_approx(score * pair.factor - reference);
+                score = exp2_approx(score * factor - reference);
                 sum += score;
             }
         }
