@@ -1,5 +1,5 @@
-// attention_node for Hopper (sm_90a) and heads of 64, 128 and 256 elements: one warp copies keys and values, two groups of four warps multiply 64 vectors
-// each; the product of values with the last weights runs while the next weights are computed.
+// attention_node for Hopper (sm_90a) and heads of 64, 128 and 256 elements: one warp copies keys and values, two groups of four warps
+// multiply 64 vectors each; the product of values with the last weights runs while the next weights are computed.
 // Grid (numItems, numKvHeads), block 384. STORAGE is a 16-bit type, also that of the queries.
 // Defines: STAGES (tiles in shared memory), LOGIT_OPTIONS.
 // Dynamic shared memory: queries [PADDED_DIM / 64][ROWS][64], STAGES tiles of keys and as many of values [PADDED_DIM / 64][KEYS][64], all swizzled;

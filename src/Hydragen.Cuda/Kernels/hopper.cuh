@@ -10,7 +10,10 @@
 
 // --- Barriers in shared memory, 8 bytes each; a phase ends when all arrivals and all announced bytes are there ---------------
 
-DEVICE void barrier_init(u32 barrier, int num_arrivals) { asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(num_arrivals) : "memory"); }
+DEVICE void barrier_init(u32 barrier, int num_arrivals)
+{
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(num_arrivals) : "memory");
+}
 
 // Makes initialised barriers visible to the copy engine.
 DEVICE void barrier_init_fence() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
@@ -43,8 +46,9 @@ DEVICE void named_barrier(int name, int num_threads) { asm volatile("bar.sync %0
 // Copies bytes (a multiple of 16) to shared memory; the barrier counts them.
 DEVICE void copy_bulk(u32 destination, const void* source, int bytes, u32 barrier)
 {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(destination), "l"(source), "r"(bytes),
-                 "r"(barrier)
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];"
+                 :
+                 : "r"(destination), "l"(source), "r"(bytes), "r"(barrier)
                  : "memory");
 }
 
@@ -94,15 +98,22 @@ DEVICE void pin(float (&c)[TILES][4])
 #define TILES_8(c, n) \
     TILE(c, n), TILE(c, n + 1), TILE(c, n + 2), TILE(c, n + 3), TILE(c, n + 4), TILE(c, n + 5), TILE(c, n + 6), TILE(c, n + 7)
 #define REGISTERS_32 \
-    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}"
+    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}"
 #define REGISTERS_64 \
-    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
-    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
+    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}"
 #define REGISTERS_128 \
-    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
-    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, " \
-    "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
-    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}"
+    "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, " \
+    "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
+    "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
+    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+    "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}"
 
 // c[64][8 * TILES] (+)= a[64][16] * b[8 * TILES][16]', both in shared memory, K-major.
 DEVICE void multiply_shared(float (&c)[8][4], u64 a, u64 b, bool accumulates)
@@ -125,21 +136,24 @@ DEVICE void multiply_shared(float (&c)[16][4], u64 a, u64 b, bool accumulates)
 // tiles side by side), b in shared memory with its columns contiguous.
 DEVICE void multiply_registers(float (&c)[8][4], u32 a0, u32 a1, u32 a2, u32 a3, u64 b)
 {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." ELEMENT "." ELEMENT " " REGISTERS_32 ", {%32, %33, %34, %35}, %36, 1, 1, 1, 1;"
+    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." ELEMENT "." ELEMENT " " REGISTERS_32
+                 ", {%32, %33, %34, %35}, %36, 1, 1, 1, 1;"
                  : TILES_8(c, 0)
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b));
 }
 
 DEVICE void multiply_registers(float (&c)[16][4], u32 a0, u32 a1, u32 a2, u32 a3, u64 b)
 {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." ELEMENT "." ELEMENT " " REGISTERS_64 ", {%64, %65, %66, %67}, %68, 1, 1, 1, 1;"
+    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." ELEMENT "." ELEMENT " " REGISTERS_64
+                 ", {%64, %65, %66, %67}, %68, 1, 1, 1, 1;"
                  : TILES_8(c, 0), TILES_8(c, 8)
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b));
 }
 
 DEVICE void multiply_registers(float (&c)[32][4], u32 a0, u32 a1, u32 a2, u32 a3, u64 b)
 {
-    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32." ELEMENT "." ELEMENT " " REGISTERS_128 ", {%128, %129, %130, %131}, %132, 1, 1, 1, 1;"
+    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32." ELEMENT "." ELEMENT " " REGISTERS_128
+                 ", {%128, %129, %130, %131}, %132, 1, 1, 1, 1;"
                  : TILES_8(c, 0), TILES_8(c, 8), TILES_8(c, 16), TILES_8(c, 24)
                  : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b));
 }

@@ -191,7 +191,8 @@ DEVICE void scale_output(float (&output)[DIM_TILES][4], const float (&correction
 }
 
 // All lanes of a warp store what they hold.
-DEVICE void store_pair(const AttentionParameters& p, const AttentionItem& item, int kv_head, const VectorPair& pair, const float (&output)[DIM_TILES][4], int lane)
+DEVICE void store_pair(
+    const AttentionParameters& p, const AttentionItem& item, int kv_head, const VectorPair& pair, const float (&output)[DIM_TILES][4], int lane)
 {
 #pragma unroll
     for (int half = 0; half < 2; half++)
