@@ -74,8 +74,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
     /// <inheritdoc/>
     public IReadOnlyList<KernelChoice> Kernels => _kernels.Value;
 
-    /// <summary>Whether BF16 queries over a BF16 cache are computed by products of BF16, with weights rounded to BF16.</summary>
-    internal bool PairsBFloat16 => _operators.PairsBFloat16;
+    /// <inheritdoc/>
+    public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) =>
+        _operators.PairsBFloat16 && queryType == ElementType.BFloat16 && kvType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float32;
 
     /// <inheritdoc/>
     public DeviceBuffer Allocate(ElementType elementType, long length)

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Hydragen.Cuda;
 using Hydragen.Models;
 
 namespace Hydragen.Cli.Tests;
@@ -7,6 +8,9 @@ public sealed class AttentionTests : IDisposable
 {
     /// <summary>FP32 against FP64 on at most some hundred keys of size 1.</summary>
     private const double Tolerance = 5e-5;
+
+    /// <summary>Weights that err by 2^-8 of themselves, on values of at most 2.</summary>
+    private const double BFloat16Weights = 2.0 / 256 + Tolerance;
 
     private readonly TemporaryFolder _folder = new();
 
@@ -35,7 +39,7 @@ public sealed class AttentionTests : IDisposable
     {
         string input = _folder.Write("case.safetensors", Operators[name].ToBytes());
         foreach (string[] options in (string[][])[
-            ["--reference"], [], ["--sharing", "paged"], ["--sharing", "copied"], ["--threads", "1"], ["--kv-type", "bf16"], ["--kv-type", "f16"]])
+            ["--reference"], [], ["--sharing", "paged"], ["--sharing", "copied"], ["--threads", "1"], ["--kv-type", "bf16"], ["--kv-type", "f16"], ["--query-type", "bf16"]])
         {
             string output = _folder["out" + string.Concat(options)];
             CliResult result = await Cli.RunAsync(["attention", "--input", input, "--output", output, .. options]);
@@ -43,6 +47,35 @@ public sealed class AttentionTests : IDisposable
             Assert.Empty(result.Output + result.Error);
             AssertEqual(Operators[name], output, string.Join(' ', options));
         }
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public async Task A_gpu_gives_the_attention_of_the_plan(string name)
+    {
+        if (CudaEnvironment.Probe().Missing is { Count: > 0 } missing) Assert.Skip($"CUDA cannot be used: {string.Join("; ", missing)}.");
+        string input = _folder.Write("case.safetensors", Operators[name].ToBytes());
+        foreach ((string[] options, double tolerance) in ((string[], double)[])[
+            ([], Tolerance), (["--sharing", "paged"], Tolerance), (["--kv-type", "bf16"], Tolerance),
+            (["--kv-type", "bf16", "--query-type", "bf16"], BFloat16Weights), (["--kv-type", "f16", "--query-type", "f16", "--sharing", "copied"], BFloat16Weights)])
+        {
+            string output = _folder["out" + string.Concat(options)];
+            CliResult result = await Cli.RunAsync(["attention", "--device", "cuda", "--input", input, "--output", output, .. options]);
+            result.AssertSuccess();
+            AssertEqual(Operators[name], output, string.Join(' ', options), tolerance);
+        }
+    }
+
+    [Fact]
+    public async Task Without_what_cuda_needs_the_message_names_it()
+    {
+        IReadOnlyList<string> missing = CudaEnvironment.Probe().Missing;
+        if (missing.Count == 0) Assert.Skip("Nothing is missing here.");
+        string input = _folder.Write("case.safetensors", Operators["one node"].ToBytes());
+        CliResult result = await Cli.RunAsync("attention", "--device", "cuda", "--input", input, "--output", _folder["out"]);
+        Assert.Equal(1, result.ExitCode);
+        foreach (string line in missing) Assert.Contains(line, result.Error, StringComparison.Ordinal);
+        Assert.Equal(1, result.Error.Count(c => c == '\n'));
     }
 
     [Theory]
@@ -136,6 +169,7 @@ public sealed class AttentionTests : IDisposable
         (await Cli.RunAsync("attention", "--input", _folder.Path, "--output", _folder["out"])).AssertBadInput("folder");
         (await Cli.RunAsync("attention", "--input", _folder.Write("cut", bytes[..^4]), "--output", _folder["out"])).AssertBadInput("cut");
         (await Cli.RunAsync("attention", "--input", input, "--output", _folder["out"], "--kv-type", "f64")).AssertBadInput("--kv-type must be f32");
+        (await Cli.RunAsync("attention", "--input", input, "--output", _folder["out"], "--device", "tpu")).AssertBadInput("--device must be cpu or cuda");
         Assert.False(File.Exists(_folder["out"]));
     }
 
@@ -157,7 +191,7 @@ public sealed class AttentionTests : IDisposable
         return Cli.RunAsync("attention", "--input", _folder.Write("case.safetensors", SafetensorsBytes.Of(key, plan, filled)), "--output", _folder["out"]);
     }
 
-    private static void AssertEqual(OperatorCase expected, string path, string options)
+    private static void AssertEqual(OperatorCase expected, string path, string options, double tolerance = Tolerance)
     {
         for (int sequence = 0; sequence < expected.NumSequences; sequence++)
         {
@@ -173,7 +207,7 @@ public sealed class AttentionTests : IDisposable
                 for (int d = 0; d < output.Length; d++)
                 {
                     float found = outputs[row * OperatorCase.HeadDim + d];
-                    Assert.True(Math.Abs(output[d] - found) < Tolerance, $"{options}: output of sequence {sequence}, row {row}: {found} instead of {output[d]}");
+                    Assert.True(Math.Abs(output[d] - found) < tolerance, $"{options}: output of sequence {sequence}, row {row}: {found} instead of {output[d]}");
                 }
             }
         }

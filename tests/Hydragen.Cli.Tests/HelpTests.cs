@@ -61,12 +61,15 @@ public sealed class HelpTests
         CliResult text = await Cli.RunAsync("doctor");
         text.AssertSuccess();
         Assert.Contains("kernel", text.Output, StringComparison.Ordinal);
+        Assert.Contains("cuda", text.Output, StringComparison.Ordinal);
         var json = Assert.Single((await Cli.RunAsync("doctor", "--json")).Lines);
         Assert.Equal(Environment.ProcessorCount, json.GetProperty("processors").GetInt32());
         Assert.Equal(Environment.ProcessorCount, json.GetProperty("threads").GetInt32());
         Assert.True(json.GetProperty("memory_bytes").GetInt64() > 0);
         Assert.NotEmpty(json.GetProperty("kernels").EnumerateArray());
         Assert.All(json.GetProperty("kernels").EnumerateArray(), kernel => Assert.NotEmpty(kernel.GetProperty("reason").GetString()!));
+        var cuda = json.GetProperty("cuda");
+        Assert.True(cuda.GetProperty("gpus").GetArrayLength() > 0 || cuda.GetProperty("missing").GetArrayLength() > 0);
     }
 
     [Fact]

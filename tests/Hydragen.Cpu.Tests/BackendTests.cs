@@ -1,4 +1,5 @@
 using Hydragen.Core;
+using Hydragen.Testing;
 
 namespace Hydragen.Cpu.Tests;
 

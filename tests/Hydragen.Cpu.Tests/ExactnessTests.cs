@@ -13,7 +13,7 @@ public sealed class ExactnessTests
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         for (int seed = 100; seed < 110; seed++)
         {
-            Scenario scenario = AttentionTests.RandomTree(seed);
+            Scenario scenario = RandomTrees.Create(seed);
             Scenario moved = scenario.MovePages(seed);
             AssertSameBits(scenario.Run(backend, scenario.Plan()), moved.Run(backend, moved.Plan()));
         }
@@ -171,26 +171,7 @@ public sealed class ExactnessTests
     public void One_key_yields_its_value_at_any_finite_score(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        foreach (float number in (float[])[0, 1, -1, 1e4f, -1e4f, -524288, 1e38f, -1e38f])
-        {
-            var scenario = new Scenario(new AttentionShape(1, 1, 8), 11) { KvType = type, QueryType = type, Options = new AttentionOptions { Scale = 1 } };
-            int root = scenario.AddNode(-1, 0);
-            scenario.AddSequence(root, 1, 1);
-            scenario.Fill();
-            int slot = scenario.Sequences[0].Pages.Span[0] * KvCache.PageSize;
-            scenario.Query.AsSpan().Clear();
-            float score = RandomTensors.Round([number], type)[0];
-            scenario.Query[0] = score;
-            scenario.Key.AsSpan(slot * 8, 8).Fill(1);
-            (float[] output, float[] logs) = scenario.Run(backend, scenario.Plan());
-            for (int i = 0; i < 8; i++)
-            {
-                float value = scenario.Value[slot * 8 + i];
-                if (scenario.RoundsWeights(backend)) Assert.Equal(value, output[i], Tolerance.RoundedWeights(value));
-                else Assert.Equal(value, output[i]);
-            }
-            Assert.Equal(score, logs[0], 2e-7f * Math.Abs(score) + (scenario.RoundsWeights(backend) ? (float)Tolerance.LogSumExp : 0));
-        }
+        AttentionConformance.OneKey(backend, type);
     }
 
     [Theory]
@@ -198,20 +179,7 @@ public sealed class ExactnessTests
     public void Equal_keys_yield_the_mean_of_the_values(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(2, 1, 16), 12) { KvType = type, QueryType = type };
-        int root = scenario.AddNode(-1, 64);
-        scenario.AddSequence(root, 1, 64);
-        scenario.Fill();
-        scenario.Key.AsSpan().Fill(0.25f);
-        // Small integers, so that their sum is exact.
-        for (int i = 0; i < scenario.Value.Length; i++) scenario.Value[i] = MathF.Round(scenario.Value[i] * 60);
-        (float[] output, _) = scenario.Run(backend, scenario.Plan());
-        (double[] expected, _) = scenario.Reference(scenario.Plan());
-        for (int i = 0; i < output.Length; i++)
-        {
-            double rounded = scenario.RoundsWeights(backend) ? Tolerance.RoundedWeights(expected[i]) : 0;
-            Assert.Equal(expected[i], output[i], rounded + Math.Abs(expected[i]) * Math.Pow(2, -22));
-        }
+        AttentionConformance.EqualKeys(backend, type);
     }
 
     [Theory]
@@ -219,26 +187,7 @@ public sealed class ExactnessTests
     public void Rows_without_visible_keys_are_zero_and_minus_infinity(string instructionSet)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        foreach (ElementType type in Enum.GetValues<ElementType>())
-        {
-            var scenario = new Scenario(new AttentionShape(4, 2, 24), 13) { KvType = type, QueryType = type, OutputType = type, Options = new AttentionOptions { SlidingWindow = 4 } };
-            int root = scenario.AddNode(-1, 100), middle = scenario.AddNode(root, 0);
-            scenario.AddSequence(middle, 3, 0);
-            scenario.AddSequence(-1, 2, 0);
-            scenario.Fill();
-            (float[] output, float[] logs) = scenario.Run(backend, scenario.Plan());
-            // Rows 0 to 2 stand at 100, 101, 102 and see back to 97, 98, 99; a window of 1 would show them nothing.
-            Assert.All(logs[..12], x => Assert.True(float.IsFinite(x)));
-            Assert.All(output[(3 * 96)..], x => Assert.Equal(0, x));
-            Assert.All(logs[12..], x => Assert.Equal(float.NegativeInfinity, x));
-
-            var narrow = new Scenario(new AttentionShape(4, 2, 24), 13) { KvType = type, QueryType = type, OutputType = type, Options = new AttentionOptions { SlidingWindow = 1 } };
-            narrow.AddSequence(narrow.AddNode(-1, 2100), 3, 0);
-            narrow.Fill();
-            (output, logs) = narrow.Run(backend, narrow.Plan());
-            Assert.All(output, x => Assert.Equal(0, x));
-            Assert.All(logs, x => Assert.Equal(float.NegativeInfinity, x));
-        }
+        AttentionConformance.RowsWithoutKeys(backend);
     }
 
     [Theory]
@@ -246,11 +195,7 @@ public sealed class ExactnessTests
     public void An_empty_plan_is_allowed(string instructionSet)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(4, 2, 24), 14);
-        scenario.Fill();
-        (float[] output, float[] logs) = scenario.Run(backend, scenario.Plan());
-        Assert.Empty(output);
-        Assert.Empty(logs);
+        AttentionConformance.EmptyPlan(backend);
     }
 
     [Theory]
@@ -258,20 +203,7 @@ public sealed class ExactnessTests
     public void The_output_may_be_the_query(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(4, 2, 24), 15) { KvType = type, QueryType = type, OutputType = type };
-        int root = scenario.AddNode(-1, 1100);
-        scenario.AddSequence(root, 5, 9);
-        scenario.AddSequence(-1, 5, 9);
-        scenario.Fill();
-        AttentionPlan plan = scenario.Plan();
-        (float[] expected, _) = scenario.Run(backend, plan);
-        using KvCache cache = scenario.CreateCache(backend);
-        using DeviceBuffer query = backend.Allocate(type, scenario.Query.Length);
-        query.Upload(scenario.Query);
-        backend.Attention(plan, scenario.Shape, scenario.Options, query, cache, 1, query, null);
-        var actual = new float[expected.Length];
-        query.Download(actual);
-        Assert.Equal(expected, actual);
+        AttentionConformance.OutputInPlace(backend, type);
     }
 
     private static void AssertSameBits((float[] Output, float[] LogSumExp) expected, (float[] Output, float[] LogSumExp) actual)

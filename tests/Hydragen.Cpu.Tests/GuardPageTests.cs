@@ -35,7 +35,7 @@ public sealed unsafe class GuardPageTests
     [MemberData(nameof(Cases))]
     public void Attention_stays_inside_its_buffers(string instructionSet, bool flushToEnd) => Run(instructionSet, flushToEnd, backend =>
     {
-        for (int seed = 0; seed < 8; seed++) AttentionTests.RandomTree(seed).Verify(backend);
+        for (int seed = 0; seed < 8; seed++) RandomTrees.Create(seed).Verify(backend);
         foreach (ElementType type in Enum.GetValues<ElementType>())
         {
             foreach (int headDim in (int[])[8, 16, 24, 40, 72, 136, 248])

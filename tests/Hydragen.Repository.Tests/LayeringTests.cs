@@ -10,10 +10,11 @@ public sealed class LayeringTests
         ["Hydragen.Core"] = [],
         ["Hydragen.Text"] = [],
         ["Hydragen.Cpu"] = ["Hydragen.Core"],
+        ["Hydragen.Cuda"] = ["Hydragen.Core"],
         ["Hydragen.Models"] = ["Hydragen.Core", "Hydragen.Text"],
         ["Hydragen.Engine"] = ["Hydragen.Models", "Hydragen.Core", "Hydragen.Text"],
         ["Hydragen"] = ["Hydragen.Engine", "Hydragen.Cpu"],
-        ["Hydragen.Cli"] = ["Hydragen"],
+        ["Hydragen.Cli"] = ["Hydragen", "Hydragen.Cuda"],
     };
 
     /// <summary>Which packages each project may use; none where it is not listed.</summary>

@@ -12,10 +12,17 @@ public static class Tolerance
     public const double Attention = 2e-5;
 
     /// <summary>
-    /// What rounding weights to BF16 may add to an output: each weight errs by at most 2^−8 of itself, so the weighted mean errs by at
-    /// most as much of the weighted mean of |value|.
+    /// What rounding weights may add to an output: each weight errs by at most half a unit in its last place, so the weighted mean errs
+    /// by at most as much of the weighted mean of |value|. Weights that FP16 stores as subnormal numbers add less than that to any sum.
     /// </summary>
-    public static double RoundedWeights(double meanMagnitude) => Math.Abs(meanMagnitude) * Math.Pow(2, -8);
+    /// <param name="meanMagnitude">The weighted mean of |value|.</param>
+    /// <param name="weightType">What weights are rounded to; FP32 for not at all.</param>
+    public static double RoundedWeights(double meanMagnitude, ElementType weightType) => weightType switch
+    {
+        ElementType.BFloat16 => Math.Abs(meanMagnitude) * Math.Pow(2, -8),
+        ElementType.Float16 => Math.Abs(meanMagnitude) * Math.Pow(2, -11),
+        _ => 0,
+    };
 
     /// <summary>Log-sum-exp: relative to its size, at least 1 (goal N2).</summary>
     public const double LogSumExp = 1e-5;

@@ -2,7 +2,6 @@ using System.CommandLine;
 using Hydragen.Cli.Input;
 using Hydragen.Cli.Output;
 using Hydragen.Core;
-using Hydragen.Cpu;
 using Hydragen.Models;
 
 namespace Hydragen.Cli.Commands;
@@ -24,7 +23,7 @@ internal static class AttentionCommand
           sequence.{i}.log_sum_exp              [queryLength, numHeads]
         """;
 
-    private static readonly ElementType[] KvTypes = Enum.GetValues<ElementType>();
+    private static readonly ElementType[] Types = Enum.GetValues<ElementType>();
 
     public static Command Create(Terminal terminal)
     {
@@ -32,14 +31,16 @@ internal static class AttentionCommand
         var input = new Option<string>("--input") { Description = "Safetensors file to read.", Required = true };
         var output = new Option<string>("--output") { Description = "Safetensors file to write.", Required = true };
         Option<string> sharing = SamplingArguments.MakeSharing();
-        var kvType = Values.Choice(
-            "--kv-type", "How keys and values are stored.", ElementType.Float32.ShortName(), [.. KvTypes.Select(type => type.ShortName())]);
+        Option<string> kvType = MakeType("--kv-type", "How keys and values are stored."), queryType = MakeType("--query-type", "What queries are rounded to.");
+        Option<string> device = DeviceArguments.MakeDevice();
         var reference = new Option<bool>("--reference") { Description = "Use the FP64 reference." };
         var threads = ModelArguments.MakeThreads();
         command.Options.Add(input);
         command.Options.Add(output);
         command.Options.Add(sharing);
         command.Options.Add(kvType);
+        command.Options.Add(queryType);
+        command.Options.Add(device);
         command.Options.Add(reference);
         command.Options.Add(threads);
         command.Handle(terminal, (parsed, cancellationToken) =>
@@ -58,10 +59,10 @@ internal static class AttentionCommand
                 {
                     if (parsed.GetValue(reference))
                         return SharedPrefixAttention.ComputeReference(attention.Shape, attention.Options, attention.Nodes, attention.Sequences);
-                    using var backend = new CpuBackend(new CpuOptions { NumThreads = parsed.GetValue(threads) });
+                    using IAttentionBackend backend = DeviceArguments.CreateBackend(parsed.GetValue(device)!, parsed.GetValue(threads));
                     return SharedPrefixAttention.Compute(
                         backend, attention.Shape, attention.Options, attention.Nodes, attention.Sequences,
-                        SamplingArguments.ParseSharing(parsed.GetValue(sharing)), KvTypes.Single(type => type.ShortName() == parsed.GetValue(kvType)));
+                        SamplingArguments.ParseSharing(parsed.GetValue(sharing)), ParseType(parsed.GetValue(kvType)!), ParseType(parsed.GetValue(queryType)!));
                 }
                 catch (ArgumentException exception)
                 {
@@ -71,6 +72,11 @@ internal static class AttentionCommand
         });
         return command;
     }
+
+    private static Option<string> MakeType(string name, string description) =>
+        Values.Choice(name, description, ElementType.Float32.ShortName(), [.. Types.Select(type => type.ShortName())]);
+
+    private static ElementType ParseType(string name) => Types.Single(type => type.ShortName() == name);
 
     private static void Write(string path, AttentionCase attention, SharedPrefixResult[] results)
     {

@@ -1,15 +1,20 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using Hydragen.Cli.Output;
 using Hydragen.Core;
 using Hydragen.Cpu;
+using Hydragen.Cuda;
 
 namespace Hydragen.Cli.Commands;
 
 /// <summary>Says what the machine offers and which kernels run on it.</summary>
 internal static class DoctorCommand
 {
-    private const string Details = "The environment variable HYDRAGEN_CPU_ISA forces an instruction set.";
+    private const string Details = """
+        The environment variable HYDRAGEN_CPU_ISA forces an instruction set; HYDRAGEN_NVRTC names the file of NVRTC,
+        CUDA's run-time compiler, where it is not found by itself.
+        """;
 
     public static Command Create(Terminal terminal)
     {
@@ -23,14 +28,15 @@ internal static class DoctorCommand
             int numThreads = parsed.GetValue(threads) ?? Environment.ProcessorCount;
             using var backend = new CpuBackend(new CpuOptions { NumThreads = numThreads });
             GCMemoryInfo memory = GC.GetGCMemoryInfo();
-            if (parsed.GetValue(json)) WriteJson(terminal, backend, numThreads, memory.TotalAvailableMemoryBytes);
-            else WriteText(terminal, backend, memory.TotalAvailableMemoryBytes);
+            CudaEnvironment cuda = CudaEnvironment.Probe();
+            if (parsed.GetValue(json)) WriteJson(terminal, backend, numThreads, cuda, memory.TotalAvailableMemoryBytes);
+            else WriteText(terminal, backend, cuda, memory.TotalAvailableMemoryBytes);
             return Task.CompletedTask;
         });
         return command;
     }
 
-    private static void WriteText(Terminal terminal, CpuBackend backend, long memoryBytes)
+    private static void WriteText(Terminal terminal, CpuBackend backend, CudaEnvironment cuda, long memoryBytes)
     {
         using var output = new StreamWriter(terminal.Output, leaveOpen: true);
         output.WriteLine($"machine   {RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} processors");
@@ -38,11 +44,19 @@ internal static class DoctorCommand
         output.WriteLine($"memory    {StatisticsTable.Mebibytes(memoryBytes)} available; KV memory uses half of it unless --max-kv-memory says otherwise");
         output.WriteLine($"backend   {backend.Description}");
         foreach (KernelChoice kernel in backend.Kernels) output.WriteLine($"kernel    {kernel.Operation}: {kernel.Kernel} ({kernel.Reason})");
+        if (cuda.DriverVersion is not null) output.WriteLine($"cuda      driver for CUDA {cuda.DriverVersion}");
+        if (cuda.CompilerVersion is not null) output.WriteLine($"cuda      NVRTC {cuda.CompilerVersion} ({cuda.CompilerPath})");
+        for (int i = 0; i < cuda.Devices.Count; i++)
+        {
+            CudaGpu gpu = cuda.Devices[i];
+            output.WriteLine($"gpu {i}     {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors, {StatisticsTable.Mebibytes(gpu.MemoryBytes)}");
+        }
+        foreach (string missing in cuda.Missing) output.WriteLine($"no cuda   {missing}");
         string model = Directory.Exists(ModelArguments.EmbeddedModelPath) ? ModelArguments.EmbeddedModelPath : "missing";
         output.WriteLine($"model     embedded: {model}");
     }
 
-    private static void WriteJson(Terminal terminal, CpuBackend backend, int numThreads, long memoryBytes)
+    private static void WriteJson(Terminal terminal, CpuBackend backend, int numThreads, CudaEnvironment cuda, long memoryBytes)
     {
         var output = new JsonLines(terminal.Output);
         output.Write(json =>
@@ -64,6 +78,30 @@ internal static class DoctorCommand
                 json.WriteEndObject();
             }
             json.WriteEndArray();
+            WriteCuda(json, cuda);
         });
+    }
+
+    private static void WriteCuda(Utf8JsonWriter json, CudaEnvironment cuda)
+    {
+        json.WriteStartObject("cuda");
+        json.WriteString("driver", cuda.DriverVersion);
+        json.WriteString("nvrtc", cuda.CompilerVersion);
+        json.WriteString("nvrtc_path", cuda.CompilerPath);
+        json.WriteStartArray("gpus");
+        foreach (CudaGpu gpu in cuda.Devices)
+        {
+            json.WriteStartObject();
+            json.WriteString("name", gpu.Name);
+            json.WriteString("compute_capability", gpu.ComputeCapability.ToString());
+            json.WriteNumber("multiprocessors", gpu.NumMultiprocessors);
+            json.WriteNumber("memory_bytes", gpu.MemoryBytes);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteStartArray("missing");
+        foreach (string missing in cuda.Missing) json.WriteStringValue(missing);
+        json.WriteEndArray();
+        json.WriteEndObject();
     }
 }

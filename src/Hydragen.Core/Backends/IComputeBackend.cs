@@ -6,20 +6,8 @@ namespace Hydragen.Core;
 /// stream, norm weights and logits are always FP32. Not thread-safe: one caller at a time; a backend uses threads inside.
 /// </summary>
 /// <remarks>Every operator throws <see cref="ArgumentException"/> when a buffer is too small or has an unsupported type.</remarks>
-public interface IComputeBackend : IDisposable
+public interface IComputeBackend : IAttentionBackend
 {
-    /// <summary>One line: device and main instruction set.</summary>
-    string Description { get; }
-
-    /// <summary>The kernels in use, for people.</summary>
-    IReadOnlyList<KernelChoice> Kernels { get; }
-
-    /// <summary>Allocates a buffer, uninitialised.</summary>
-    DeviceBuffer Allocate(ElementType elementType, long length);
-
-    /// <summary>Creates a cache with room for some pages.</summary>
-    KvCache CreateKvCache(KvCacheShape shape, int numPages);
-
     /// <summary>Reads, rearranges and keeps a weight matrix.</summary>
     /// <param name="source">The rows.</param>
     /// <param name="weightType">How to keep them.</param>
@@ -78,19 +66,6 @@ public interface IComputeBackend : IDisposable
     void RotaryAppend(
         DeviceBuffer queryKeyValue, AttentionShape shape, QueryKeyNorm? norm, RotaryEmbedding? rotary,
         ReadOnlySpan<int> positions, ReadOnlySpan<int> slots, KvCache cache, int layer, DeviceBuffer query);
-
-    /// <summary>Attention of a plan's rows over cached keys: the segments' partial results, merged in FP32.</summary>
-    /// <param name="plan">Rows and segments.</param>
-    /// <param name="shape">Heads.</param>
-    /// <param name="options">Scale, biases, window and cap.</param>
-    /// <param name="query"><c>[numRows, numHeads, headDim]</c>.</param>
-    /// <param name="cache">Keys and values.</param>
-    /// <param name="layer">Layer of the cache.</param>
-    /// <param name="output">Receives <c>[numRows, numHeads, headDim]</c>; may be <paramref name="query"/>.</param>
-    /// <param name="logSumExp">Receives FP32 <c>[numRows, numHeads]</c>, natural log, when given.</param>
-    void Attention(
-        AttentionPlan plan, AttentionShape shape, AttentionOptions options, DeviceBuffer query, KvCache cache, int layer,
-        DeviceBuffer output, DeviceBuffer? logSumExp);
 
     /// <summary>output[r, i] = activation(gateUp[r, i]) · gateUp[r, intermediateSize + i].</summary>
     /// <param name="gateUp"><c>[numRows, 2 · intermediateSize]</c>.</param>

@@ -39,6 +39,17 @@ public abstract class KvCache : IDisposable
     /// <param name="value">FP32 <c>[numTokens, numKvHeads, headDim]</c>.</param>
     public abstract void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value);
 
+    /// <summary>Checks slot ids against the pages.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A slot does not exist.</exception>
+    public void CheckSlots(ReadOnlySpan<int> slots)
+    {
+        foreach (int slot in slots)
+        {
+            if ((uint)slot >= (uint)NumPages * PageSize)
+                throw new ArgumentOutOfRangeException(nameof(slots), slot, $"The cache has {NumPages} pages, so slots 0 to {(long)NumPages * PageSize - 1}.");
+        }
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -46,6 +57,43 @@ public abstract class KvCache : IDisposable
         GC.SuppressFinalize(this);
     }
 
+    /// <summary>Checks the arguments of <see cref="Write"/>.</summary>
+    /// <exception cref="ArgumentException">They do not fit each other or the cache.</exception>
+    protected void CheckWrite(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
+    {
+        if ((uint)layer >= (uint)Shape.NumLayers)
+            throw new ArgumentOutOfRangeException(nameof(layer), layer, $"The cache has {Shape.NumLayers} layers.");
+        CheckLength(key.Length, slots.Length, nameof(key));
+        CheckLength(value.Length, slots.Length, nameof(value));
+        CheckSlots(slots);
+    }
+
+    /// <summary>Checks the arguments of <see cref="Copy"/>; any slots are allowed when there is nothing to copy.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">A range leaves its page or the cache.</exception>
+    protected void CheckCopy(int sourceSlot, int destinationSlot, int numTokens)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(numTokens);
+        if (numTokens == 0) return;
+        CheckRange(sourceSlot, numTokens, nameof(sourceSlot));
+        CheckRange(destinationSlot, numTokens, nameof(destinationSlot));
+    }
+
     /// <summary>Frees the pages.</summary>
     protected abstract void Dispose(bool disposing);
+
+    private void CheckRange(int slot, int numTokens, string name)
+    {
+        if (slot < 0 || slot / PageSize >= NumPages || slot % PageSize + numTokens > PageSize)
+        {
+            throw new ArgumentOutOfRangeException(name, slot,
+                $"{numTokens} tokens from slot {slot} must lie in one of the {NumPages} pages of {PageSize} tokens.");
+        }
+    }
+
+    private void CheckLength(int length, int numTokens, string name)
+    {
+        int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
+        if (length != (long)numTokens * tokenSize)
+            throw new ArgumentException($"{numTokens} tokens of {tokenSize} elements need {(long)numTokens * tokenSize} numbers, not {length}.", name);
+    }
 }

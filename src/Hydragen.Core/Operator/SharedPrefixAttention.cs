@@ -14,11 +14,13 @@ public static class SharedPrefixAttention
     /// <param name="sequences">Any order, at any depth.</param>
     /// <param name="mode">How prefixes are stored and read.</param>
     /// <param name="kvType">How the cache stores keys and values.</param>
+    /// <param name="queryType">What queries are rounded to; backends may have faster kernels for queries of the cache's 16-bit type.</param>
     /// <returns>One result a sequence, in the order given.</returns>
     /// <exception cref="ArgumentException">A tensor does not have the size that the lengths and the shape ask for.</exception>
     public static SharedPrefixResult[] Compute(
-        IComputeBackend backend, AttentionShape shape, AttentionOptions options, IReadOnlyList<SharedPrefixNode> nodes,
-        IReadOnlyList<SharedPrefixSequence> sequences, SharingMode mode = SharingMode.Hydragen, ElementType kvType = ElementType.Float32)
+        IAttentionBackend backend, AttentionShape shape, AttentionOptions options, IReadOnlyList<SharedPrefixNode> nodes,
+        IReadOnlyList<SharedPrefixSequence> sequences, SharingMode mode = SharingMode.Hydragen, ElementType kvType = ElementType.Float32,
+        ElementType queryType = ElementType.Float32)
     {
         ArgumentNullException.ThrowIfNull(backend);
         var layout = new SharedPrefixLayout(shape, options, nodes, sequences, mode);
@@ -26,7 +28,7 @@ public static class SharedPrefixAttention
         layout.ForEachRun((slots, key, value) => cache.Write(0, slots, key, value));
 
         int outputLength = layout.NumRows * shape.NumHeads * shape.HeadDim;
-        using DeviceBuffer query = backend.Allocate(ElementType.Float32, Math.Max(1, outputLength));
+        using DeviceBuffer query = backend.Allocate(queryType, Math.Max(1, outputLength));
         using DeviceBuffer output = backend.Allocate(ElementType.Float32, Math.Max(1, outputLength));
         using DeviceBuffer logSumExp = backend.Allocate(ElementType.Float32, Math.Max(1, layout.NumRows * shape.NumHeads));
         query.Upload(layout.Query);

@@ -96,10 +96,8 @@ internal sealed unsafe class CpuKvCache : KvCache
     public override void Copy(int sourceSlot, int destinationSlot, int numTokens)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        ArgumentOutOfRangeException.ThrowIfNegative(numTokens);
+        CheckCopy(sourceSlot, destinationSlot, numTokens);
         if (numTokens == 0) return;
-        CheckRange(sourceSlot, numTokens, nameof(sourceSlot));
-        CheckRange(destinationSlot, numTokens, nameof(destinationSlot));
         byte* source = (byte*)_pages[sourceSlot / PageSize], destination = (byte*)_pages[destinationSlot / PageSize];
         if (numTokens == PageSize)
         {
@@ -117,12 +115,8 @@ internal sealed unsafe class CpuKvCache : KvCache
     public override void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        if ((uint)layer >= (uint)Shape.NumLayers)
-            throw new ArgumentOutOfRangeException(nameof(layer), layer, $"The cache has {Shape.NumLayers} layers.");
+        CheckWrite(layer, slots, key, value);
         int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
-        CheckLength(key.Length, slots.Length, tokenSize, nameof(key));
-        CheckLength(value.Length, slots.Length, tokenSize, nameof(value));
-        CheckSlots(slots);
         fixed (int* slotIds = slots)
         fixed (float* keys = key, values = value)
         {
@@ -151,17 +145,6 @@ internal sealed unsafe class CpuKvCache : KvCache
                 converter.FromSingle(value, (byte*)(rounded + Shape.HeadDim), Shape.ElementType, Shape.HeadDim);
                 Scatter((ushort*)head, token, rounded, rounded + Shape.HeadDim);
                 break;
-        }
-    }
-
-    /// <summary>Checks slot ids against the pages.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">A slot does not exist.</exception>
-    public void CheckSlots(ReadOnlySpan<int> slots)
-    {
-        foreach (int slot in slots)
-        {
-            if ((uint)slot >= (uint)_numPages * PageSize)
-                throw new ArgumentOutOfRangeException(nameof(slots), slot, $"The cache has {_numPages} pages, so slots 0 to {(long)_numPages * PageSize - 1}.");
         }
     }
 
@@ -227,20 +210,5 @@ internal sealed unsafe class CpuKvCache : KvCache
                 destinationValues[ValueIndex(to + token, element)] = sourceValues[ValueIndex(from + token, element)];
             }
         }
-    }
-
-    private void CheckRange(int slot, int numTokens, string name)
-    {
-        if (slot < 0 || slot / PageSize >= _numPages || slot % PageSize + numTokens > PageSize)
-        {
-            throw new ArgumentOutOfRangeException(name, slot,
-                $"{numTokens} tokens from slot {slot} must lie in one of the {_numPages} pages of {PageSize} tokens.");
-        }
-    }
-
-    private static void CheckLength(int length, int numTokens, int tokenSize, string name)
-    {
-        if (length != (long)numTokens * tokenSize)
-            throw new ArgumentException($"{numTokens} tokens of {tokenSize} elements need {(long)numTokens * tokenSize} numbers, not {length}.", name);
     }
 }

@@ -12,6 +12,8 @@ internal sealed class ScalarBackend : IComputeBackend
     /// <summary>Buffers, matrices and caches that were made and not disposed.</summary>
     public int NumLive { get; private set; }
 
+    public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) => ElementType.Float32;
+
     public DeviceBuffer Allocate(ElementType elementType, long length)
     {
         var buffer = new ScalarBuffer(elementType, length, () => NumLive--);

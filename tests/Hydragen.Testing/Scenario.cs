@@ -1,13 +1,12 @@
 using Hydragen.Core;
-using Hydragen.Testing;
 
-namespace Hydragen.Cpu.Tests;
+namespace Hydragen.Testing;
 
 /// <summary>
 /// A prefix tree with random queries, keys and values. Pages are dealt out in random order, and every slot that nobody owns is
 /// NaN. Keys and values are kept dense by slot for the reference.
 /// </summary>
-internal sealed class Scenario
+public sealed class Scenario
 {
     private readonly List<(int Parent, int Length)> _nodes = [];
     private readonly List<(int Node, int NumQueries, int Length)> _sequences = [];
@@ -165,14 +164,14 @@ internal sealed class Scenario
     }
 
     /// <summary>The backend's answer.</summary>
-    public (float[] Output, float[] LogSumExp) Run(CpuBackend backend, AttentionPlan plan)
+    public (float[] Output, float[] LogSumExp) Run(IAttentionBackend backend, AttentionPlan plan)
     {
         using KvCache cache = CreateCache(backend);
         return Run(backend, plan, cache);
     }
 
     /// <summary>A cache of two layers; the first is all NaN.</summary>
-    public KvCache CreateCache(CpuBackend backend)
+    public KvCache CreateCache(IAttentionBackend backend)
     {
         KvCache cache = backend.CreateKvCache(new KvCacheShape(2, Shape.NumKvHeads, Shape.HeadDim, KvType), NumPages);
         int[] slots = Enumerable.Range(0, _isOwned.Length).ToArray();
@@ -183,10 +182,10 @@ internal sealed class Scenario
         return cache;
     }
 
-    public (float[] Output, float[] LogSumExp) Run(CpuBackend backend, AttentionPlan plan, KvCache cache) =>
+    public (float[] Output, float[] LogSumExp) Run(IAttentionBackend backend, AttentionPlan plan, KvCache cache) =>
         RunAs(OutputType, backend, plan, cache);
 
-    public (float[] Output, float[] LogSumExp) RunAs(ElementType outputType, CpuBackend backend, AttentionPlan plan, KvCache cache)
+    public (float[] Output, float[] LogSumExp) RunAs(ElementType outputType, IAttentionBackend backend, AttentionPlan plan, KvCache cache)
     {
         using DeviceBuffer query = backend.Allocate(QueryType, Query.Length);
         using DeviceBuffer output = backend.Allocate(outputType, Query.Length);
@@ -203,25 +202,28 @@ internal sealed class Scenario
     }
 
     /// <summary>Runs a plan and compares with the reference.</summary>
-    public void Verify(CpuBackend backend, SharingMode mode = SharingMode.Hydragen, double tolerance = Tolerance.Attention) =>
+    public void Verify(IAttentionBackend backend, SharingMode mode = SharingMode.Hydragen, double tolerance = Tolerance.Attention) =>
         Verify(backend, Plan(mode), tolerance);
 
-    public void Verify(CpuBackend backend, AttentionPlan plan, double tolerance = Tolerance.Attention)
+    public void Verify(IAttentionBackend backend, AttentionPlan plan, double tolerance = Tolerance.Attention)
     {
         (double[] expected, double[] expectedLogs) = Reference(plan);
         (float[] output, float[] logSumExp) = Run(backend, plan);
-        double[] magnitudes = RoundsWeights(backend) ? MeanMagnitudes(plan) : new double[expected.Length];
+        double[] magnitudes = MeanMagnitudes(plan);
         for (int i = 0; i < expectedLogs.Length; i++)
         {
             if (double.IsNegativeInfinity(expectedLogs[i])) Assert.Equal(float.NegativeInfinity, logSumExp[i]);
             else AssertClose(expectedLogs[i], logSumExp[i], Tolerance.LogSumExp * Math.Max(1, Math.Abs(expectedLogs[i])), "log-sum-exp", i);
         }
         for (int i = 0; i < expected.Length; i++)
-            AssertClose(expected[i], output[i], tolerance + Tolerance.RoundedWeights(magnitudes[i]) + Tolerance.Rounding(expected[i], OutputType), "output", i);
+            AssertClose(expected[i], output[i], tolerance + Tolerance.RoundedWeights(magnitudes[i], WeightType(backend)) + Tolerance.Rounding(expected[i], OutputType), "output", i);
     }
 
-    /// <summary>Whether the backend rounds weights of this scenario to BF16.</summary>
-    public bool RoundsWeights(CpuBackend backend) => backend.PairsBFloat16 && KvType == ElementType.BFloat16 && QueryType == ElementType.BFloat16;
+    /// <summary>Whether the backend rounds weights of this scenario to 16 bits.</summary>
+    public bool RoundsWeights(IAttentionBackend backend) => WeightType(backend) != ElementType.Float32;
+
+    /// <summary>What the backend rounds weights of this scenario to.</summary>
+    public ElementType WeightType(IAttentionBackend backend) => backend.WeightTypeFor(QueryType, KvType);
 
     private double[] MeanMagnitudes(AttentionPlan plan)
     {

@@ -1,0 +1,27 @@
+using System.Runtime.InteropServices;
+
+namespace Hydragen.Cuda;
+
+/// <summary>The parameter of the attention kernels; laid out as in <c>common.cuh</c>, where the fields are described.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct AttentionParameters
+{
+    public nint Items;
+    public nint Pages;
+    public nint RowPositions;
+    public nint PartSlots;
+    public nint AlibiSlopes;
+    public nint Query;
+    public nint Output;
+    public nint LogSumExp;
+    public nint PartOutput;
+    public nint PartSums;
+    public long LayerOffset;
+    public int NumHeads;
+    public int GroupSize;
+    public int QueryType;
+    public int OutputType;
+    public int Window;
+    public float Scale;
+    public float SoftCap;
+}

@@ -1,0 +1,7 @@
+namespace Hydragen.Cuda;
+
+/// <summary>A range of a plan's rows whose partial results fit into the workspace together.</summary>
+/// <param name="Items">For each <see cref="ItemClass"/> the first item and how many.</param>
+/// <param name="FirstMergeRow">First of the rows that the merge writes.</param>
+/// <param name="NumMergeRows">How many.</param>
+internal readonly record struct AttentionWave((int First, int Count)[] Items, int FirstMergeRow, int NumMergeRows);

@@ -1,0 +1,190 @@
+using System.Runtime.InteropServices;
+using Hydragen.Core;
+
+namespace Hydragen.Cuda;
+
+/// <summary>
+/// A plan compiled to the work lists of the kernels. A segment's vectors are cut into tiles and its keys into splits, so that every class
+/// of items gives each multiprocessor several blocks; splits start at page borders. A row with one partial result writes it straight to
+/// the output; the others' go to a workspace, in waves of rows that bound its size. Equal plans give equal lists.
+/// </summary>
+internal sealed class AttentionWork(int numMultiprocessors, long maxWorkspaceBytes)
+{
+    /// <summary>Bytes that the partial results of a wave may take.</summary>
+    public const long DefaultWorkspaceBytes = 256 << 20;
+
+    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, NoPart = -1;
+
+    private readonly int[] _pagesPerSplit = new int[AttentionKernels.NumClasses];
+    private readonly List<AttentionItem> _items = [];
+    private readonly List<AttentionWave> _waves = [];
+    private readonly List<int> _mergeRows = [];
+    private readonly List<AttentionItem>[] _waveItems = [[], [], [], []];
+    private int[] _numParts = [], _firstSlots = [], _numAssigned = [], _partSlots = [], _segmentParts = [];
+    private AttentionPlan _plan = null!;
+    private int _groupSize;
+    private int[] _vectorsPerItem = [];
+    private bool _isScalar;
+
+    /// <summary>Waves in order.</summary>
+    public IReadOnlyList<AttentionWave> Waves => _waves;
+
+    /// <summary>Items of all waves.</summary>
+    public ReadOnlySpan<AttentionItem> Items => CollectionsMarshal.AsSpan(_items);
+
+    /// <summary>(row, slot of its first part, parts) of the rows that have no or several partial results, wave after wave.</summary>
+    public ReadOnlySpan<int> MergeRows => CollectionsMarshal.AsSpan(_mergeRows);
+
+    /// <summary>For each segment and each of its rows the slot of the segment's first split; −1 when the row has no other part.</summary>
+    public ReadOnlySpan<int> PartSlots => _partSlots.AsSpan(0, NumSegmentRows);
+
+    /// <summary>Slots (partial results of all heads of a row) that the largest wave needs.</summary>
+    public int NumSlots { get; private set; }
+
+    /// <summary>The largest page id that a segment uses; −1 without segments.</summary>
+    public int MaxPage { get; private set; }
+
+    private int NumSegmentRows { get; set; }
+
+    /// <summary>Bytes that the partial results of one row take.</summary>
+    public static long BytesPerSlot(AttentionShape shape) => (long)shape.NumHeads * (shape.HeadDim + 4) * sizeof(float);
+
+    /// <summary>Compiles a plan.</summary>
+    /// <param name="plan">Rows and segments.</param>
+    /// <param name="shape">Heads.</param>
+    /// <param name="vectorsPerItem">For each <see cref="ItemClass"/>, how many vectors an item may have.</param>
+    /// <param name="isScalar">Whether everything is computed by the scalar kernel.</param>
+    public void Compile(AttentionPlan plan, AttentionShape shape, int[] vectorsPerItem, bool isScalar)
+    {
+        (_plan, _groupSize, _vectorsPerItem, _isScalar) = (plan, shape.GroupSize, vectorsPerItem, isScalar);
+        _items.Clear();
+        _waves.Clear();
+        _mergeRows.Clear();
+        NumSlots = 0;
+        MaxPage = -1;
+        foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
+        ChooseSplits(shape.NumKvHeads);
+        CountParts();
+        Ensure(ref _firstSlots, plan.NumRows);
+        Ensure(ref _numAssigned, plan.NumRows);
+        int slotsPerWave = (int)Math.Clamp(maxWorkspaceBytes / BytesPerSlot(shape), 1, int.MaxValue);
+        for (int firstRow = 0; firstRow < plan.NumRows;) firstRow = AddWave(firstRow, slotsPerWave);
+    }
+
+    private ItemClass ClassOf(in AttentionSegment segment)
+    {
+        long numVectors = (long)segment.NumRows * _groupSize;
+        return _isScalar ? ItemClass.Scalar
+            : numVectors <= _vectorsPerItem[(int)ItemClass.Sequence] ? ItemClass.Sequence
+            : numVectors <= _vectorsPerItem[(int)ItemClass.NarrowNode] ? ItemClass.NarrowNode
+            : ItemClass.WideNode;
+    }
+
+    private void ChooseSplits(int numKvHeads)
+    {
+        Span<long> pages = stackalloc long[AttentionKernels.NumClasses];
+        foreach (AttentionSegment segment in _plan.Segments)
+        {
+            ItemClass itemClass = ClassOf(segment);
+            long numTiles = ((long)segment.NumRows * _groupSize + _vectorsPerItem[(int)itemClass] - 1) / _vectorsPerItem[(int)itemClass];
+            pages[(int)itemClass] += numTiles * numKvHeads * segment.NumPages;
+        }
+        int numBlocks = numMultiprocessors * BlocksPerMultiprocessor;
+        for (int i = 0; i < pages.Length; i++)
+            _pagesPerSplit[i] = (int)Math.Clamp((pages[i] + numBlocks - 1) / numBlocks, MinPagesPerSplit, int.MaxValue);
+    }
+
+    private int CountSplits(in AttentionSegment segment)
+    {
+        int pagesPerSplit = _pagesPerSplit[(int)ClassOf(segment)];
+        return segment.NumPages / pagesPerSplit + (segment.NumPages % pagesPerSplit == 0 ? 0 : 1);
+    }
+
+    private void CountParts()
+    {
+        Ensure(ref _numParts, _plan.NumRows);
+        Array.Clear(_numParts, 0, _plan.NumRows);
+        Ensure(ref _segmentParts, _plan.Segments.Length);
+        NumSegmentRows = 0;
+        for (int i = 0; i < _plan.Segments.Length; i++)
+        {
+            AttentionSegment segment = _plan.Segments[i];
+            _segmentParts[i] = NumSegmentRows;
+            NumSegmentRows += segment.NumRows;
+            int numSplits = CountSplits(segment);
+            foreach (ref int count in _numParts.AsSpan(segment.FirstRow, segment.NumRows)) count += numSplits;
+        }
+        Ensure(ref _partSlots, NumSegmentRows);
+    }
+
+    private int AddWave(int firstRow, int maxSlots)
+    {
+        int endRow = firstRow, numSlots = 0, firstMergeRow = _mergeRows.Count / 3;
+        for (; endRow < _plan.NumRows; endRow++)
+        {
+            int slots = _numParts[endRow] > 1 ? _numParts[endRow] : 0;
+            if (endRow > firstRow && numSlots + slots > maxSlots) break;
+            _firstSlots[endRow] = numSlots;
+            _numAssigned[endRow] = 0;
+            if (_numParts[endRow] != 1) _mergeRows.AddRange([endRow, numSlots, _numParts[endRow]]);
+            numSlots += slots;
+        }
+        NumSlots = Math.Max(NumSlots, numSlots);
+        foreach (List<AttentionItem> items in _waveItems) items.Clear();
+        for (int i = 0; i < _plan.Segments.Length; i++)
+        {
+            AttentionSegment segment = _plan.Segments[i];
+            int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
+            if (first >= end || segment.NumKeys == 0) continue;
+            AssignParts(i, segment, first, end);
+            AddItems(i, segment, first, end);
+        }
+        var ranges = new (int First, int Count)[_waveItems.Length];
+        for (int i = 0; i < ranges.Length; i++)
+        {
+            // The longest first, so that the last blocks to start are short ones.
+            ranges[i] = (_items.Count, _waveItems[i].Count);
+            _items.AddRange(_waveItems[i].OrderByDescending(item => item.NumKeys));
+        }
+        _waves.Add(new AttentionWave(ranges, firstMergeRow, _mergeRows.Count / 3 - firstMergeRow));
+        return endRow;
+    }
+
+    private void AssignParts(int index, in AttentionSegment segment, int first, int end)
+    {
+        int numSplits = CountSplits(segment);
+        for (int row = first; row < end; row++)
+        {
+            _partSlots[_segmentParts[index] + row - segment.FirstRow] = _numParts[row] == 1 ? NoPart : _firstSlots[row] + _numAssigned[row];
+            _numAssigned[row] += numSplits;
+        }
+    }
+
+    private void AddItems(int index, in AttentionSegment segment, int firstRow, int endRow)
+    {
+        ItemClass itemClass = ClassOf(segment);
+        int pagesPerSplit = _pagesPerSplit[(int)itemClass], vectorsPerItem = _vectorsPerItem[(int)itemClass];
+        int numVectors = checked((endRow - firstRow) * _groupSize), numSplits = CountSplits(segment);
+        int firstPart = _segmentParts[index] + firstRow - segment.FirstRow;
+        for (int split = 0; split < numSplits; split++)
+        {
+            int page = split * pagesPerSplit;
+            int firstSlot = split == 0 ? segment.FirstSlot : 0;
+            int firstKey = split == 0 ? 0 : page * KvCache.PageSize - segment.FirstSlot;
+            int numKeys = (int)Math.Min(segment.NumKeys - firstKey, (long)pagesPerSplit * KvCache.PageSize - firstSlot);
+            // Tiles that read the same keys stand side by side, so that all but one find them in the L2 cache.
+            for (int vector = 0; vector < numVectors; vector += vectorsPerItem)
+            {
+                _waveItems[(int)itemClass].Add(new AttentionItem(
+                    segment.FirstPage + page, firstSlot, numKeys, segment.FirstPosition + firstKey, checked(firstRow * _groupSize + vector),
+                    Math.Min(vectorsPerItem, numVectors - vector), firstPart + vector / _groupSize,
+                    2 * split + (segment.Mask == AttentionMask.Causal ? 1 : 0)));
+            }
+        }
+    }
+
+    private static void Ensure(ref int[] array, int length)
+    {
+        if (array.Length < length) array = new int[Math.Max(length, Math.Max(16, array.Length * 2))];
+    }
+}

@@ -1,0 +1,17 @@
+namespace Hydragen.Cuda;
+
+/// <summary>Which kernel computes an item.</summary>
+internal enum ItemClass
+{
+    /// <summary>Few vectors, matrix instructions with keys on the wide side.</summary>
+    Sequence,
+
+    /// <summary>At most 64 vectors a block.</summary>
+    NarrowNode,
+
+    /// <summary>At most 128 vectors a block.</summary>
+    WideNode,
+
+    /// <summary>FP32 arithmetic, one warp a vector.</summary>
+    Scalar,
+}

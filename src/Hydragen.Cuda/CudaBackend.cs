@@ -1,0 +1,191 @@
+using Hydragen.Core;
+
+namespace Hydragen.Cuda;
+
+/// <summary>
+/// Runs attention on an NVIDIA GPU with kernels that are compiled for it when they are first used (NVRTC) and kept on disk. Needs the
+/// driver and the run-time compiler, and no other part of CUDA. Not thread-safe.
+/// </summary>
+/// <remarks>
+/// Queries of the cache's 16-bit type run on tensor cores: products accumulate in FP32, and softmax weights are rounded to
+/// that type before they multiply values. Other queries and FP32 caches run in FP32 arithmetic, more slowly. Partial results stay FP32
+/// until they are merged. The same plan on the same GPU gives the same bits, wherever the pages lie. On tensor cores a NaN or an
+/// infinity among the values of a segment can reach rows of the segment whose mask hides that key; keys outside it reach no row.
+/// </remarks>
+public sealed class CudaBackend : IAttentionBackend
+{
+    private readonly CudaDevice _device;
+    private readonly KernelLibrary _kernels;
+    private readonly DeviceWork _work;
+    private readonly Dictionary<(int HeadDim, ElementType Storage), AttentionKernels> _variants = [];
+    private readonly bool _hasHopper;
+    private bool _isDisposed;
+
+    /// <summary>Opens a GPU.</summary>
+    /// <param name="options">Settings; null for the defaults.</param>
+    /// <exception cref="PlatformNotSupportedException">Something that CUDA needs is missing here; the message says what.</exception>
+    /// <exception cref="CudaException">The driver refuses.</exception>
+    public CudaBackend(CudaOptions? options = null)
+        : this(options, AttentionWork.DefaultWorkspaceBytes)
+    {
+    }
+
+    /// <param name="options">Settings; null for the defaults.</param>
+    /// <param name="maxWorkspaceBytes">Bound of the partial results.</param>
+    /// <param name="isPortable">Whether to run only kernels that every GPU has.</param>
+    internal CudaBackend(CudaOptions? options, long maxWorkspaceBytes, bool isPortable = false)
+    {
+        options ??= new CudaOptions();
+        CudaEnvironment environment = CudaEnvironment.Probe();
+        if (environment.Missing.Count > 0) throw new PlatformNotSupportedException($"CUDA cannot be used: {string.Join("; ", environment.Missing)}.");
+        if (options.DeviceIndex >= environment.Devices.Count)
+            throw new PlatformNotSupportedException($"There is no GPU {options.DeviceIndex}; the driver sees {environment.Devices.Count}.");
+        CudaGpu gpu = environment.Devices[options.DeviceIndex];
+        _device = new CudaDevice(options.DeviceIndex);
+        var compiler = new KernelCompiler(_device.ComputeCapability, new KernelCache(options.KernelCacheFolder ?? KernelCache.DefaultFolder));
+        _kernels = new KernelLibrary(_device, compiler);
+        _work = new DeviceWork(_device, maxWorkspaceBytes);
+        _hasHopper = !isPortable && _device.ComputeCapability == KernelCompiler.Hopper;
+        Description = $"CUDA, {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors";
+        Kernels =
+        [
+            new KernelChoice(
+                "attention of more than 64 vectors", _hasHopper ? "wgmma" : "mma.sync",
+                _hasHopper ? "compute capability 9.0, heads of 64, 128 and 256 elements; mma.sync for others" : "wgmma needs compute capability 9.0"),
+            new KernelChoice("attention, other 16-bit", "mma.sync", "queries and cache of one 16-bit type"),
+            new KernelChoice("attention, FP32", "scalar", "FP32 caches, and queries of another type than the cache"),
+        ];
+    }
+
+    /// <inheritdoc/>
+    public string Description { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<KernelChoice> Kernels { get; }
+
+    /// <inheritdoc/>
+    /// <exception cref="InsufficientMemoryException">The GPU has not so much free memory.</exception>
+    public DeviceBuffer Allocate(ElementType elementType, long length)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        return new CudaBuffer(_device, elementType, length);
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="InsufficientMemoryException">The GPU has not so much free memory.</exception>
+    public KvCache CreateKvCache(KvCacheShape shape, int numPages)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentNullException.ThrowIfNull(shape);
+        ArgumentOutOfRangeException.ThrowIfNegative(numPages);
+        ArgumentOutOfRangeException.ThrowIfLessThan(shape.NumLayers, 1, nameof(shape));
+        _ = new AttentionShape(Math.Max(1, shape.NumKvHeads), shape.NumKvHeads, shape.HeadDim);
+        return new CudaKvCache(_device, _kernels, shape, numPages);
+    }
+
+    /// <inheritdoc/>
+    public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) => queryType == kvType ? kvType : ElementType.Float32;
+
+    /// <inheritdoc/>
+    public void Attention(
+        AttentionPlan plan, AttentionShape shape, AttentionOptions options, DeviceBuffer query, KvCache cache, int layer,
+        DeviceBuffer output, DeviceBuffer? logSumExp)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentNullException.ThrowIfNull(shape);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate(shape);
+        long numRowHeads = (long)plan.NumRows * shape.NumHeads;
+        CudaBuffer source = Check.Buffer(query, numRowHeads * shape.HeadDim, nameof(query));
+        CudaBuffer result = Check.Buffer(output, numRowHeads * shape.HeadDim, nameof(output));
+        CudaBuffer? logs = null;
+        if (logSumExp is not null)
+        {
+            logs = Check.Buffer(logSumExp, numRowHeads, nameof(logSumExp));
+            if (logs.ElementType != ElementType.Float32)
+                throw new ArgumentException($"The buffer is {logs.ElementType.ShortName()}, but must be f32.", nameof(logSumExp));
+            if (ReferenceEquals(logs, source) || ReferenceEquals(logs, result))
+                throw new ArgumentException("The log-sum-exps must not share a buffer with the queries or the output.", nameof(logSumExp));
+        }
+        CudaKvCache pages = Check.Cache(cache, layer, shape);
+
+        _device.MakeCurrent();
+        AttentionKernels variants = VariantsOf(shape.HeadDim, cache.Shape.ElementType);
+        bool isScalar = WeightTypeFor(query.ElementType, cache.Shape.ElementType) == ElementType.Float32;
+        _work.Prepare(plan, shape, variants.VectorsPerItem, isScalar, pages);
+        float scale = options.ScaleFor(shape.HeadDim);
+        var parameters = new AttentionParameters
+        {
+            Pages = _work.Pages,
+            RowPositions = _work.RowPositions,
+            PartSlots = _work.PartSlots,
+            AlibiSlopes = _work.Slopes(options.AlibiSlopes.Span),
+            Query = source.Address,
+            Output = result.Address,
+            LogSumExp = logs?.Address ?? 0,
+            PartOutput = _work.PartOutput,
+            PartSums = _work.PartSums,
+            LayerOffset = pages.LayerOffset(layer),
+            NumHeads = shape.NumHeads,
+            GroupSize = shape.GroupSize,
+            QueryType = (int)source.ElementType,
+            OutputType = (int)result.ElementType,
+            Window = options.SlidingWindow ?? int.MaxValue,
+            Scale = scale,
+            SoftCap = options.LogitSoftCap ?? 0,
+        };
+        bool hasLogitOptions = !options.AlibiSlopes.IsEmpty || options.LogitSoftCap is not null || scale <= 0;
+        foreach (AttentionWave wave in _work.Work.Waves) Launch(wave, variants, hasLogitOptions, shape, parameters);
+        GC.KeepAlive(query);
+        GC.KeepAlive(output);
+        GC.KeepAlive(logSumExp);
+        GC.KeepAlive(cache);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (_isDisposed) return;
+        _isDisposed = true;
+        _work.Dispose();
+        _kernels.Dispose();
+        _device.Dispose();
+    }
+
+    private unsafe void Launch(
+        in AttentionWave wave, AttentionKernels variants, bool hasLogitOptions, AttentionShape shape, AttentionParameters parameters)
+    {
+        for (int i = 0; i < wave.Items.Length; i++)
+        {
+            (int first, int count) = wave.Items[i];
+            if (count == 0) continue;
+            parameters.Items = _work.Items + first * sizeof(AttentionItem);
+            _kernels.Get(variants.Of((ItemClass)i, hasLogitOptions)).Launch(count, shape.NumKvHeads, parameters);
+        }
+        if (wave.NumMergeRows == 0) return;
+        var merge = new MergeParameters
+        {
+            Rows = _work.MergeRows + wave.FirstMergeRow * 3 * sizeof(int),
+            PartOutput = parameters.PartOutput,
+            PartSums = parameters.PartSums,
+            Output = parameters.Output,
+            LogSumExp = parameters.LogSumExp,
+            NumHeads = shape.NumHeads,
+            OutputType = parameters.OutputType,
+        };
+        _kernels.Get(variants.Merge).Launch(
+            wave.NumMergeRows, (shape.NumHeads + AttentionKernels.HeadsPerMergeBlock - 1) / AttentionKernels.HeadsPerMergeBlock, merge);
+    }
+
+    private AttentionKernels VariantsOf(int headDim, ElementType storage)
+    {
+        if (!_variants.TryGetValue((headDim, storage), out AttentionKernels? variants))
+        {
+            variants = new AttentionKernels(headDim, storage, _device.MaxSharedBytes, _hasHopper);
+            _variants.Add((headDim, storage), variants);
+        }
+        return variants;
+    }
+}

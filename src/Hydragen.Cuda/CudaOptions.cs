@@ -1,0 +1,19 @@
+namespace Hydragen.Cuda;
+
+/// <summary>Settings of a <see cref="CudaBackend"/>. Immutable.</summary>
+public sealed record CudaOptions
+{
+    private readonly int _deviceIndex;
+
+    /// <summary>Which GPU, as the driver numbers them.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is negative.</exception>
+    public int DeviceIndex
+    {
+        get => _deviceIndex;
+        init => _deviceIndex = value >= 0 ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "A device index cannot be negative.");
+    }
+
+    /// <summary>Where compiled kernels are kept; null for <c>hydragen/kernels</c> in the user's cache folder.</summary>
+    public string? KernelCacheFolder { get; init; }
+}

@@ -1,0 +1,122 @@
+using System.Text;
+
+namespace Hydragen.Cuda;
+
+/// <summary>One GPU: its facts, its context and the one stream on which everything runs in order.</summary>
+internal sealed unsafe class CudaDevice : IDisposable
+{
+    private readonly int _device;
+    private bool _isDisposed;
+
+    /// <param name="index">Which GPU.</param>
+    /// <exception cref="CudaException">The driver refuses.</exception>
+    public CudaDevice(int index)
+    {
+        DriverStatus.Check(DriverApi.DeviceGet(out _device, index), "cuDeviceGet");
+        Name = NameOf(_device);
+        ComputeCapability = ComputeCapabilityOf(_device);
+        NumMultiprocessors = Attribute(_device, DeviceAttribute.MultiprocessorCount);
+        MaxSharedBytes = Attribute(_device, DeviceAttribute.MaxSharedMemoryPerBlockOptin);
+        Context = new PrimaryContext(_device);
+        Context.MakeCurrent();
+        Stream = new CudaStream(Context);
+    }
+
+    public string Name { get; }
+
+    public Version ComputeCapability { get; }
+
+    public int NumMultiprocessors { get; }
+
+    /// <summary>Shared memory that one block may have.</summary>
+    public int MaxSharedBytes { get; }
+
+    public PrimaryContext Context { get; }
+
+    public CudaStream Stream { get; }
+
+    public static int Attribute(int device, DeviceAttribute attribute)
+    {
+        DriverStatus.Check(DriverApi.DeviceGetAttribute(out int value, attribute, device), "cuDeviceGetAttribute");
+        return value;
+    }
+
+    public static string NameOf(int device)
+    {
+        Span<byte> name = stackalloc byte[256];
+        fixed (byte* pointer = name) DriverStatus.Check(DriverApi.DeviceGetName(pointer, name.Length, device), "cuDeviceGetName");
+        return Encoding.UTF8.GetString(name[..name.IndexOf((byte)0)]);
+    }
+
+    public static Version ComputeCapabilityOf(int device) =>
+        new(Attribute(device, DeviceAttribute.ComputeCapabilityMajor), Attribute(device, DeviceAttribute.ComputeCapabilityMinor));
+
+    /// <summary>Makes this thread's calls mean this device.</summary>
+    /// <exception cref="ObjectDisposedException">The device was given back.</exception>
+    public void MakeCurrent()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        Context.MakeCurrent();
+    }
+
+    /// <summary>Allocates memory, uninitialised.</summary>
+    /// <exception cref="InsufficientMemoryException">The device has not so much free memory.</exception>
+    public DeviceMemory Allocate(long bytes)
+    {
+        MakeCurrent();
+        return new DeviceMemory(Context, Math.Max(1, bytes));
+    }
+
+    /// <summary>Copies to the device, in stream order; the source may be reused at once.</summary>
+    public void Upload<T>(nint destination, ReadOnlySpan<T> source)
+        where T : unmanaged
+    {
+        if (source.IsEmpty) return;
+        MakeCurrent();
+        fixed (T* pointer = source)
+            DriverStatus.Check(DriverApi.MemcpyHostToDevice(destination, pointer, (nuint)source.Length * (nuint)sizeof(T), Stream.Value), "cuMemcpyHtoDAsync");
+    }
+
+    /// <summary>Copies from the device after all work before it, and waits for that.</summary>
+    public void Download<T>(Span<T> destination, nint source)
+        where T : unmanaged
+    {
+        if (destination.IsEmpty) return;
+        MakeCurrent();
+        fixed (T* pointer = destination)
+        {
+            DriverStatus.Check(
+                DriverApi.MemcpyDeviceToHost(pointer, source, (nuint)destination.Length * (nuint)sizeof(T), Stream.Value), "cuMemcpyDtoHAsync");
+            Synchronize();
+        }
+    }
+
+    /// <summary>Copies within the device, in stream order.</summary>
+    public void Copy(nint destination, nint source, long bytes)
+    {
+        MakeCurrent();
+        DriverStatus.Check(DriverApi.MemcpyDeviceToDevice(destination, source, (nuint)bytes, Stream.Value), "cuMemcpyDtoDAsync");
+    }
+
+    /// <summary>Sets memory to zero, in stream order.</summary>
+    public void Clear(DeviceMemory memory)
+    {
+        MakeCurrent();
+        DriverStatus.Check(DriverApi.MemsetBytes(memory.Value, 0, (nuint)memory.Bytes, Stream.Value), "cuMemsetD8Async");
+    }
+
+    /// <summary>Waits for all work; an error of an earlier kernel shows here.</summary>
+    public void Synchronize()
+    {
+        MakeCurrent();
+        DriverStatus.Check(DriverApi.StreamSynchronize(Stream.Value), "cuStreamSynchronize");
+    }
+
+    public void Dispose()
+    {
+        if (_isDisposed) return;
+        _isDisposed = true;
+        Stream.Dispose();
+        Context.Dispose();
+    }
+}

@@ -1,0 +1,105 @@
+// Attention of many vectors over the same keys, on tensor cores: the flash-attention loop over pages, scores and outputs in registers.
+// One block computes ROWS vectors of one item and key/value head; a warp owns 16 of them.
+// Grid (numItems, numKvHeads), block WARPS * 32. STORAGE is a 16-bit type, also that of the queries.
+// Defines: WARPS, STAGES (pages in shared memory), LOGIT_OPTIONS.
+// Dynamic shared memory: queries [ROWS, PADDED_DIM], STAGES pages of keys and values, the range of keys (2 ints).
+#define ROWS (WARPS * 16)
+#define THREADS (WARPS * 32)
+// The outputs of large heads leave registers for the scores of fewer keys.
+#define KEYS (HEAD_DIM > 128 ? 32 : 64)
+#include "node.cuh"
+
+#define QUERY_BYTES (ROWS * PADDED_DIM * 2)
+#define STAGE_BYTES (2 * IMAGE_BYTES)
+
+// The slot that 16 bytes of an image belong to, by their place in the image.
+DEVICE int slot_of_chunk(int chunk)
+{
+    const int full = FULL_COLUMNS * PAGE_SIZE / 8, half = HALF_COLUMNS * PAGE_SIZE / 8;
+    return chunk < full ? chunk / 8 % PAGE_SIZE : chunk < full + half ? (chunk - full) / 4 : (chunk - full - half) / 2;
+}
+
+// Values outside the item are set to zero, because a weight of zero does not remove a NaN; keys outside are masked.
+DEVICE void load_page(const AttentionParameters& p, const AttentionItem& item, int kv_head, int page, u32 destination)
+{
+    const u8* source = (const u8*)p.pages[item.firstPage + page] + p.layerOffset + (u64)kv_head * STAGE_BYTES;
+    int first = item.firstSlot - page * PAGE_SIZE, end = first + item.numKeys;
+#pragma unroll 4
+    for (int chunk = threadIdx.x; chunk < IMAGE_BYTES / 16; chunk += THREADS)
+    {
+        int slot = slot_of_chunk(chunk);
+        copy_async(destination + chunk * 16, source + chunk * 16, true);
+        copy_async(destination + IMAGE_BYTES + chunk * 16, source + IMAGE_BYTES + chunk * 16, slot >= first && slot < end);
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node(const AttentionParameters p)
+{
+    const AttentionItem item = p.items[blockIdx.x];
+    const int kv_head = blockIdx.y;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const u32 query_tile = shared_address(shared_memory), stages = query_tile + QUERY_BYTES;
+    load_query(p, item, kv_head, query_tile);
+    VectorPair pair = make_pair(p, item, kv_head, warp * 16, lane);
+    const KeyRange needed = block_keys(p, item, (int*)(shared_memory + QUERY_BYTES + STAGES * STAGE_BYTES));
+    const int first_page = (item.firstSlot + needed.first) / PAGE_SIZE;
+    const int end_page = needed.first < needed.end ? (item.firstSlot + needed.end - 1) / PAGE_SIZE + 1 : first_page;
+    float output[DIM_TILES][4] = {};
+
+#pragma unroll
+    for (int stage = 0; stage < STAGES - 1; stage++)
+    {
+        if (first_page + stage < end_page) load_page(p, item, kv_head, first_page + stage, stages + stage * STAGE_BYTES);
+        copy_commit();
+    }
+    for (int page = first_page; page < end_page; page++)
+    {
+        int ahead = page + STAGES - 1;
+        if (ahead < end_page) load_page(p, item, kv_head, ahead, stages + (ahead - first_page) % STAGES * STAGE_BYTES);
+        copy_commit();
+        copy_wait<STAGES - 1>();
+        __syncthreads();
+        const u32 keys = stages + (page - first_page) % STAGES * STAGE_BYTES, values = keys + IMAGE_BYTES;
+#pragma unroll 1
+        for (int part = 0; part < PAGE_SIZE; part += KEYS)
+        {
+            float scores[KEY_TILES][4] = {};
+#pragma unroll
+            for (int k = 0; k < PADDED_DIM / 16; k++)
+            {
+                u32 a[4];
+                load_matrices(a, query_tile + tile_offset<ROWS>(warp * 16 + lane % 16, k * 16, lane / 16));
+#pragma unroll
+                for (int n = 0; n < KEY_TILES / 2; n++)
+                {
+                    u32 b[4];
+                    load_matrices(b, keys + tile_offset<PAGE_SIZE>(part + n * 16 + lane % 8 + lane / 16 * 8, k * 16, lane / 8 % 2));
+                    multiply_add(scores[2 * n], a, b[0], b[1]);
+                    multiply_add(scores[2 * n + 1], a, b[2], b[3]);
+                }
+            }
+            float corrections[2];
+            softmax_step(p, pair, scores, page * PAGE_SIZE + part - item.firstSlot, lane, corrections);
+            scale_output(output, corrections);
+            u32 packed[KEY_TILES][2];
+            pack_weights(pair, scores, packed);
+            // Two key tiles of weights side by side are one operand.
+#pragma unroll
+            for (int k = 0; k < KEY_TILES / 2; k++)
+            {
+                u32 a[4] = {packed[2 * k][0], packed[2 * k][1], packed[2 * k + 1][0], packed[2 * k + 1][1]};
+#pragma unroll
+                for (int d = 0; d < DIM_TILES / 2; d++)
+                {
+                    u32 b[4];
+                    load_matrices_transposed(b, values + tile_offset<PAGE_SIZE>(part + k * 16 + lane % 16, d * 16, lane / 16));
+                    multiply_add(output[2 * d], a, b[0], b[1]);
+                    multiply_add(output[2 * d + 1], a, b[2], b[3]);
+                }
+            }
+        }
+        __syncthreads();
+    }
+    copy_wait<0>();
+    store_pair(p, item, kv_head, pair, output, lane);
+}

@@ -1,0 +1,181 @@
+// What the kernels share: element types, the layout of a KV page, the parameters of attention, visible keys and results.
+// Defines: HEAD_DIM, a multiple of 8 up to 256; STORAGE, the element type of keys and values.
+#pragma once
+
+// Element types, numbered as on the host.
+#define FLOAT32 0
+#define BFLOAT16 1
+#define FLOAT16 2
+
+#include "ptx.cuh"
+
+#define PAGE_SIZE 64
+#define ALL_POSITIONS 0x7fffffff
+#define NO_PART -1
+
+#define INFINITY_BITS 0x7f800000u
+#define LN_2 0.693147180559945309f
+#define LOG2_E 1.44269504088896341f
+
+// Elements of a head in shared and 16-bit device memory: the padding is zero.
+#define PADDED_DIM ((HEAD_DIM + 15) / 16 * 16)
+
+// --- Page layout -----------------------------------------------------------------------------------------------------------
+// A page of a head is the image of its keys, then that of its values. 16-bit images are what shared memory holds while they are used:
+// blocks of columns, [block][slot][width], 64 columns wide as long as they last, then 32, then 16; the 16-byte chunks of a row
+// are permuted so that 8 rows of a column of chunks lie in different banks. FP32 images are [slot][HEAD_DIM].
+
+#if STORAGE == FLOAT32
+#define IMAGE_BYTES (PAGE_SIZE * HEAD_DIM * 4)
+#else
+#define IMAGE_BYTES (PAGE_SIZE * PADDED_DIM * 2)
+#endif
+
+#define FULL_COLUMNS (PADDED_DIM / 64 * 64)
+#define HALF_COLUMNS (PADDED_DIM % 64 / 32 * 32)
+
+// Byte offset of 8 columns in a swizzled image of so many rows. column16: the multiple of 16 at or below them; half: whether the upper 8.
+template <int IMAGE_ROWS>
+DEVICE u32 tile_offset(int row, int column16, int half)
+{
+    int start = column16 < FULL_COLUMNS ? column16 & ~63 : column16 < FULL_COLUMNS + HALF_COLUMNS ? FULL_COLUMNS : FULL_COLUMNS + HALF_COLUMNS;
+    int width = column16 < FULL_COLUMNS ? 64 : column16 < FULL_COLUMNS + HALF_COLUMNS ? 32 : 16;
+    u32 offset = row * width * 2 + (column16 - start) * 2 + half * 16;
+    return start * IMAGE_ROWS * 2 + (offset ^ (((offset >> 7) & (width / 8 - 1)) << 4));
+}
+
+// Byte offset of 16 bytes of a slot in an image. chunk: which 16 bytes of its row.
+DEVICE u32 image_offset(int slot, int chunk)
+{
+#if STORAGE == FLOAT32
+    return slot * (HEAD_DIM * 4) + chunk * 16;
+#else
+    return tile_offset<PAGE_SIZE>(slot, chunk / 2 * 16, chunk % 2);
+#endif
+}
+
+// --- Elements --------------------------------------------------------------------------------------------------------------
+
+DEVICE float widen(u16 bits, int type) { return type == BFLOAT16 ? float_from_bits((u32)bits << 16) : widen_float16(bits); }
+
+DEVICE u32 pack(float low, float high, int type) { return type == BFLOAT16 ? pack_bfloat16(low, high) : pack_float16(low, high); }
+
+DEVICE float load_element(const void* source, int type, long long index)
+{
+    return type == FLOAT32 ? ((const float*)source)[index] : widen(((const u16*)source)[index], type);
+}
+
+DEVICE void store_element(void* destination, int type, long long index, float value)
+{
+    if (type == FLOAT32) ((float*)destination)[index] = value;
+    else ((u16*)destination)[index] = (u16)pack(value, 0.0f, type);
+}
+
+// --- Attention -------------------------------------------------------------------------------------------------------------
+
+// The vectors firstVector ... of a step against some keys of a segment. A vector is a head of a row; those that share a key/value head
+// are packed: vector v of key/value head h is head h * groupSize + v % groupSize of row v / groupSize.
+struct AttentionItem
+{
+    int firstPage;      // index into pages of the page with the first key
+    int firstSlot;      // slot of the first key in it
+    int numKeys;
+    int firstPosition;  // absolute position of the first key
+    int firstVector;
+    int numVectors;
+    int firstPart;      // index into partSlots of the row of firstVector
+    int splitAndMask;   // 2 * (number of the split in its segment) + (1 when causal)
+};
+
+struct AttentionParameters
+{
+    const AttentionItem* items;  // [numItems]
+    const u64* pages;            // [pageTableLength], addresses
+    const int* rowPositions;     // [numRows]
+    const int* partSlots;        // slot of a segment's first split for each of its rows; NO_PART: the row has no other part
+    const float* alibiSlopes;    // [numHeads], or null
+    const void* query;           // [numRows, numHeads, HEAD_DIM], queryType
+    void* output;                // [numRows, numHeads, HEAD_DIM], outputType
+    float* logSumExp;            // [numRows, numHeads], natural log, or null
+    float* partOutput;           // [numSlots, numHeads, HEAD_DIM], not divided by the sum
+    float4* partSums;            // [numSlots, numHeads] of (maxBase2, sum of 2^(logitBase2 - maxBase2), the same sum of the weights as the
+                                 // products used them, unused); both sums 0: no key was visible
+    u64 layerOffset;             // bytes from the start of a page to the layer
+    int numHeads;
+    int groupSize;
+    int queryType;
+    int outputType;
+    int window;                  // ALL_POSITIONS: none
+    float scale;
+    float softCap;               // 0: none
+};
+
+// Which keys of an item a row sees: first <= key < end, counted from the item's first key.
+struct KeyRange
+{
+    int first;
+    int end;
+};
+
+DEVICE KeyRange visible_keys(const AttentionParameters& p, const AttentionItem& item, int row)
+{
+    KeyRange range = {0, item.numKeys};
+    bool is_causal = (item.splitAndMask & 1) != 0;
+    if (!is_causal && p.window == ALL_POSITIONS) return range;
+    long long distance = (long long)p.rowPositions[row] - item.firstPosition;
+    if (is_causal && distance + 1 < range.end) range.end = distance < 0 ? 0 : (int)distance + 1;
+    long long first = distance - p.window + 1;
+    if (first > 0) range.first = first < item.numKeys ? (int)first : item.numKeys;
+    return range;
+}
+
+// tanh x within a few units in the last place: a series near 0, where the other form cancels.
+DEVICE float tanh_accurate(float x)
+{
+    float square = x * x;
+    float series = x * (1.0f + square * (-1.0f / 3 + square * (2.0f / 15 + square * (-17.0f / 315 + square * (62.0f / 2835)))));
+    float rational = 1.0f - 2.0f / (1.0f + exp2_approx(2.0f * LOG2_E * x));
+    return square < 0.0625f ? series : rational;
+}
+
+// The logit of a dot product, times log2 e. distance: the key's position less the row's.
+DEVICE float logit_base2(const AttentionParameters& p, float product, float slope, int distance)
+{
+    float logit = product * p.scale;
+    if (p.softCap != 0.0f) logit = p.softCap * tanh_accurate(logit / p.softCap);
+    return (logit + slope * distance) * LOG2_E;
+}
+
+// Where the result of a vector goes.
+struct Target
+{
+    long long rowHead;  // row * numHeads + head
+    long long slotHead; // slot * numHeads + head; negative: straight to the output
+};
+
+DEVICE Target target_of(const AttentionParameters& p, const AttentionItem& item, int kv_head, int vector)
+{
+    int row = vector / p.groupSize;
+    int head = kv_head * p.groupSize + vector % p.groupSize;
+    int slot = p.partSlots[item.firstPart + row - item.firstVector / p.groupSize];
+    Target target;
+    target.rowHead = (long long)row * p.numHeads + head;
+    target.slotHead = slot == NO_PART ? -1 : (long long)(slot + (item.splitAndMask >> 1)) * p.numHeads + head;
+    return target;
+}
+
+// One thread of a vector stores its sums.
+DEVICE void store_sums(const AttentionParameters& p, Target target, float max_base2, float sum, float weight)
+{
+    if (target.slotHead >= 0) p.partSums[target.slotHead] = make_float4(max_base2, sum, weight, 0.0f);
+    else if (p.logSumExp) p.logSumExp[target.rowHead] = sum == 0.0f ? -float_from_bits(INFINITY_BITS) : (max_base2 + log2_approx(sum)) * LN_2;
+}
+
+// Stores an element of a vector's weighted sum of values; reciprocal: 1 / weight, or 0 for a vector that sees no key.
+DEVICE void store_output(const AttentionParameters& p, Target target, int column, float value, float reciprocal)
+{
+    if (target.slotHead >= 0) p.partOutput[target.slotHead * HEAD_DIM + column] = value;
+    else store_element(p.output, p.outputType, target.rowHead * HEAD_DIM + column, value * reciprocal);
+}
+
+DEVICE float reciprocal_of(float weight) { return weight == 0.0f ? 0.0f : 1.0f / weight; }

@@ -1,0 +1,36 @@
+using Hydragen.Core;
+
+namespace Hydragen.Cuda.Tests;
+
+/// <summary>The GPU of this machine; tests that need one say so and are skipped where it is missing.</summary>
+internal static class Gpu
+{
+    private static readonly Lazy<string?> Missing = new(() =>
+        CudaEnvironment.Probe().Missing is { Count: > 0 } missing ? $"CUDA cannot be used: {string.Join("; ", missing)}." : null);
+
+    /// <summary>A backend; skips the test where there can be none.</summary>
+    public static CudaBackend Open() => Open(AttentionWork.DefaultWorkspaceBytes);
+
+    /// <summary>The same with a bound on the workspace, or with kernels only that every GPU has.</summary>
+    public static CudaBackend Open(long maxWorkspaceBytes, bool isPortable = false)
+    {
+        if (Missing.Value is { } reason) Assert.Skip(reason);
+        return new CudaBackend(null, maxWorkspaceBytes, isPortable);
+    }
+
+    /// <summary>Compiles the kernels of all head dimensions on all cores, so that a test that runs them finds them on disk.</summary>
+    public static CudaBackend OpenForAllHeadDimensions(ElementType type)
+    {
+        CudaBackend backend = Open();
+        using var device = new CudaDevice(0);
+        var compiler = new KernelCompiler(device.ComputeCapability, new KernelCache(KernelCache.DefaultFolder));
+        IEnumerable<KernelVariant> variants = Enumerable.Range(1, AttentionShape.MaxHeadDim / 8).SelectMany(i =>
+        {
+            var kernels = new AttentionKernels(8 * i, type, device.MaxSharedBytes, device.ComputeCapability == KernelCompiler.Hopper);
+            ItemClass[] classes = type == ElementType.Float32 ? [ItemClass.Scalar] : [ItemClass.Sequence, ItemClass.NarrowNode, ItemClass.WideNode];
+            return (KernelVariant[])[.. classes.Select(c => kernels.Of(c, false)), kernels.Merge, new CacheKernels(8 * i, type).Write];
+        });
+        Parallel.ForEach(variants, variant => compiler.Compile(variant));
+        return backend;
+    }
+}
