@@ -14,33 +14,38 @@ if (args is ["weights"])
 var shape = new AttentionShape(numHeads: 8, numKvHeads: 2, headDim: 128);
 int[] levels = [700, 1, 1000, 347];
 const int NumSequences = 32, SuffixLength = 64;
+(ElementType Query, ElementType Kv)[] types =
+[
+    (ElementType.Float32, ElementType.Float32), (ElementType.Float32, ElementType.BFloat16), (ElementType.Float32, ElementType.Float16),
+    (ElementType.BFloat16, ElementType.BFloat16),
+];
 
 using var backend = new CpuBackend();
 Console.WriteLine($"{backend.Description}; heads 8/2 of 128, four levels of {string.Join(", ", levels)} tokens, {NumSequences} sequences with {SuffixLength} tokens of their own");
-Console.WriteLine("| V mean | KV | unsplit: max | mean | LSE | split: max | mean | LSE | max ratio | mean ratio |");
-Console.WriteLine("|---|---|---|---|---|---|---|---|---|---|");
+Console.WriteLine("| V mean | queries | KV | unsplit: max | mean | LSE | split: max | mean | LSE | max ratio | mean ratio |");
+Console.WriteLine("|---|---|---|---|---|---|---|---|---|---|---|");
 foreach (float valueMean in (float[])[0, 4])
 {
-    foreach (ElementType type in Enum.GetValues<ElementType>())
+    foreach ((ElementType queryType, ElementType type) in types)
     {
-        (SharedPrefixNode[] nodes, SharedPrefixSequence[] sequences) = MakeCase(new Random(1), valueMean, type);
+        (SharedPrefixNode[] nodes, SharedPrefixSequence[] sequences) = MakeCase(new Random(1), valueMean, queryType, type);
         SharedPrefixResult[] exact = SharedPrefixAttention.ComputeReference(shape, AttentionOptions.Default, nodes, sequences);
         Errors Measure(SharingMode mode) => Errors.Of(
-            SharedPrefixAttention.Compute(backend, shape, AttentionOptions.Default, nodes, sequences, mode, type), exact);
+            SharedPrefixAttention.Compute(backend, shape, AttentionOptions.Default, nodes, sequences, mode, type, queryType), exact);
         Errors unsplit = Measure(SharingMode.Copied), split = Measure(SharingMode.Hydragen);
         Console.WriteLine(
-            $"| {valueMean} | {type.ShortName()} | {unsplit.Max:0.0e+0} | {unsplit.Mean:0.0e+0} | {unsplit.LogSumExp:0.0e+0} | {split.Max:0.0e+0} | {split.Mean:0.0e+0} | {split.LogSumExp:0.0e+0} | {split.Max / unsplit.Max:0.00} | {split.Mean / unsplit.Mean:0.00} |");
+            $"| {valueMean} | {queryType.ShortName()} | {type.ShortName()} | {unsplit.Max:0.0e+0} | {unsplit.Mean:0.0e+0} | {unsplit.LogSumExp:0.0e+0} | {split.Max:0.0e+0} | {split.Mean:0.0e+0} | {split.LogSumExp:0.0e+0} | {split.Max / unsplit.Max:0.00} | {split.Mean / unsplit.Mean:0.00} |");
     }
 }
 
-(SharedPrefixNode[] Nodes, SharedPrefixSequence[] Sequences) MakeCase(Random random, float valueMean, ElementType type)
+(SharedPrefixNode[] Nodes, SharedPrefixSequence[] Sequences) MakeCase(Random random, float valueMean, ElementType queryType, ElementType type)
 {
     int kvWidth = shape.NumKvHeads * shape.HeadDim;
     float[] Key(int length) => Normal(random, length * kvWidth, 0, type);
     float[] Value(int length) => Normal(random, length * kvWidth, valueMean, type);
     SharedPrefixNode[] nodes = [.. levels.Select((length, i) => new SharedPrefixNode(i - 1, length, Key(length), Value(length)))];
     SharedPrefixSequence[] sequences = [.. Enumerable.Range(0, NumSequences).Select(_ => new SharedPrefixSequence(
-        levels.Length - 1, 1, SuffixLength, Normal(random, shape.NumHeads * shape.HeadDim, 0, ElementType.Float32), Key(SuffixLength), Value(SuffixLength)))];
+        levels.Length - 1, 1, SuffixLength, Normal(random, shape.NumHeads * shape.HeadDim, 0, queryType), Key(SuffixLength), Value(SuffixLength)))];
     return (nodes, sequences);
 }
 
