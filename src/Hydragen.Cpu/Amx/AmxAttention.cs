@@ -80,7 +80,9 @@ internal sealed unsafe class AmxAttention : IDisposable
     /// <param name="valueOffset">Bytes from keys to values.</param>
     /// <param name="factor">What scores are multiplied with.</param>
     /// <returns>Units done; fewer than there are if a reference must move first in the next one.</returns>
-    public int Run(byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, int part, bool isFirst, nint valueOffset, float factor)
+    public int Run(
+        byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead,
+        int part, bool isFirst, nint valueOffset, float factor)
     {
         int numUnits = pages.Length / _unitPages, numTiles = numVectors > AmxTileEmitter.TileRows ? 2 : 1;
         Kernels kernels = numTiles > 1 ? _many : _few;
