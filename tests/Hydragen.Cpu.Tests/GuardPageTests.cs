@@ -46,6 +46,7 @@ public sealed unsafe class GuardPageTests
                 scenario.Fill().Verify(backend);
             }
         }
+        foreach (int headDim in (int[])[64, 96, 128]) PairAttentionTests.Batch(headDim, 576, 9, headDim).Fill().Verify(backend);
     });
 
     [Theory]

@@ -136,7 +136,7 @@ public sealed class PairAttentionTests
         for (int i = 0; i < output.Length; i++) Assert.Equal(expected[i], output[i], 1e30 * 4 * Math.Pow(2, -8));
     }
 
-    private static Scenario Batch(int headDim, int prefixLength, int numSequences, int seed, float? scale = null)
+    internal static Scenario Batch(int headDim, int prefixLength, int numSequences, int seed, float? scale = null)
     {
         var scenario = new Scenario(new AttentionShape(8, 2, headDim), seed)
         {
