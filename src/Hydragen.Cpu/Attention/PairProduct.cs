@@ -62,23 +62,23 @@ internal sealed unsafe class VectorPairProduct(PairTile tile) : PairProduct
             Depth = depth,
             Adds = adds ? 1 : 0,
         };
-        // Where memory is the bottleneck, strip after strip is one stream, which the processor fetches best.
-        int stripsPerTile = ahead != 0 && numRows <= TileShape.MaxRows ? 1 : StripsPerTile;
-        for (int strip = 0; strip < numStrips; strip += stripsPerTile)
+        for (int group = 0; group < numStrips; group += StripsPerTile)
         {
-            int count = Math.Min(stripsPerTile, numStrips - strip);
-            byte* strips = b + strip * stripStrideBytes;
+            int groupEnd = Math.Min(group + StripsPerTile, numStrips);
             for (int row = 0; row < numRows; row += TileShape.MaxRows)
             {
-                arguments.A = a + row * aStrideBytes;
-                arguments.B = strips;
-                arguments.C = (float*)((byte*)c + row * cStrideBytes) + strip * TileShape.StripWidth;
-                // Only the first rows fetch; with one strip the addresses coincide.
-                nint next = row == 0 ? ahead : 0;
-                arguments.FirstAhead = strips + next;
-                arguments.SecondAhead = count > 1 ? arguments.FirstAhead + stripStrideBytes : arguments.FirstAhead;
-                arguments.AheadStrideBytes = count == StripsPerTile && next != 0 ? 2 * stripStrideBytes : 0;
-                _tile.Multiply(Math.Min(TileShape.MaxRows, numRows - row), count, ref arguments);
+                // The first rows wait for memory, and strip after strip is one stream, which the processor fetches best. The others find
+                // the strips in the cache.
+                bool isStream = ahead != 0 && row == 0;
+                int step = isStream ? 1 : StripsPerTile;
+                for (int strip = group; strip < groupEnd; strip += step)
+                {
+                    arguments.A = a + row * aStrideBytes;
+                    arguments.B = b + strip * stripStrideBytes;
+                    arguments.C = (float*)((byte*)c + row * cStrideBytes) + strip * TileShape.StripWidth;
+                    arguments.FirstAhead = arguments.SecondAhead = arguments.B + (isStream ? ahead : 0);
+                    _tile.Multiply(Math.Min(TileShape.MaxRows, numRows - row), Math.Min(step, groupEnd - strip), ref arguments);
+                }
             }
         }
     }
