@@ -16,7 +16,7 @@ internal sealed record InstructionSet(
     /// <summary>Environment variable that forces a row by name.</summary>
     public const string Variable = "HYDRAGEN_CPU_ISA";
 
-    private static readonly Lazy<IReadOnlyList<InstructionSet>> Rows = new(() => CreateTable(PairTile.Shared, PairTile.WhyNotShared, AmxTile.Shared, AmxTile.WhyNotShared));
+    private static readonly Lazy<IReadOnlyList<InstructionSet>> Rows = new(() => CreateTable(PairTile.Shared, PairTile.WhyNotShared, AmxTile.Shared, AmxOperatorSet.WhyNot));
 
     /// <summary>From best to fallback; the last runs everywhere.</summary>
     public static IReadOnlyList<InstructionSet> All => Rows.Value;
@@ -26,9 +26,9 @@ internal sealed record InstructionSet(
 
     /// <summary>The table, with generated tiles or the reason why there are none.</summary>
     public static IReadOnlyList<InstructionSet> CreateTable(
-        PairTile? pairTile, string? whyNoPairTile, AmxTile? amxTile, string? whyNoAmxTile) =>
+        PairTile? pairTile, string? whyNoPairTile, AmxTile? amxTile, string? whyNoAmx) =>
     [
-        new("amx", "avx512", "AMX tiles, AVX-512 with BF16 dot products, 16 lanes", whyNoAmxTile ?? whyNoPairTile,
+        new("amx", "avx512", "AMX tiles, AVX-512 with BF16 dot products, 16 lanes", whyNoAmx,
             "generated code; BF16 weights, keys and values meet BF16 inputs in the tile unit", () => new AmxOperatorSet(amxTile!, pairTile!)),
         new("avx512bf16", "avx512", "AVX-512 with BF16 dot products, 16 lanes", whyNoPairTile,
             "generated code; with BF16 weights and inputs twice the multiply-adds of avx512", () => new PairOperatorSet(pairTile!)),

@@ -22,14 +22,7 @@ internal static class Check
         ArgumentNullException.ThrowIfNull(cache);
         if (cache is not CudaKvCache cudaCache)
             throw new ArgumentException($"The cache is a {cache.GetType().Name}; the CUDA backend needs one that it created itself.", nameof(cache));
-        if (cache.Shape.NumKvHeads != shape.NumKvHeads || cache.Shape.HeadDim != shape.HeadDim)
-        {
-            throw new ArgumentException(
-                $"The cache holds {cache.Shape.NumKvHeads} heads of {cache.Shape.HeadDim}, the operator has {shape.NumKvHeads} key/value heads of {shape.HeadDim}.",
-                nameof(cache));
-        }
-        if ((uint)layer >= (uint)cache.Shape.NumLayers)
-            throw new ArgumentOutOfRangeException(nameof(layer), layer, $"The cache has {cache.Shape.NumLayers} layers.");
+        cache.CheckLayer(layer, shape);
         return cudaCache;
     }
 }

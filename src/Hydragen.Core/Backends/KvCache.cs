@@ -50,6 +50,21 @@ public abstract class KvCache : IDisposable
         }
     }
 
+    /// <summary>Checks that an operator's heads fit and that a layer exists.</summary>
+    /// <exception cref="ArgumentException">The cache holds other heads.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The layer does not exist.</exception>
+    public void CheckLayer(int layer, AttentionShape shape)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        if (Shape.NumKvHeads != shape.NumKvHeads || Shape.HeadDim != shape.HeadDim)
+        {
+            throw new ArgumentException(
+                $"The cache holds {Shape.NumKvHeads} heads of {Shape.HeadDim}, the operator has {shape.NumKvHeads} key/value heads of {shape.HeadDim}.",
+                nameof(shape));
+        }
+        CheckLayer(layer);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -61,8 +76,7 @@ public abstract class KvCache : IDisposable
     /// <exception cref="ArgumentException">They do not fit each other or the cache.</exception>
     protected void CheckWrite(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
     {
-        if ((uint)layer >= (uint)Shape.NumLayers)
-            throw new ArgumentOutOfRangeException(nameof(layer), layer, $"The cache has {Shape.NumLayers} layers.");
+        CheckLayer(layer);
         CheckLength(key.Length, slots.Length, nameof(key));
         CheckLength(value.Length, slots.Length, nameof(value));
         CheckSlots(slots);
@@ -88,6 +102,12 @@ public abstract class KvCache : IDisposable
             throw new ArgumentOutOfRangeException(name, slot,
                 $"{numTokens} tokens from slot {slot} must lie in one of the {NumPages} pages of {PageSize} tokens.");
         }
+    }
+
+    private void CheckLayer(int layer)
+    {
+        if ((uint)layer >= (uint)Shape.NumLayers)
+            throw new ArgumentOutOfRangeException(nameof(layer), layer, $"The cache has {Shape.NumLayers} layers.");
     }
 
     private void CheckLength(int length, int numTokens, string name)

@@ -35,13 +35,12 @@ internal sealed unsafe class AmxAttention : IDisposable
         nint AddKernel(int numTiles, bool scores, bool values) => builder.Add(code => new AmxAttentionEmitter(headDim, numTiles).Emit(code, scores, values));
     }
 
-    /// <summary>The kernel for a head size, made and tested on first use; null where it cannot run.</summary>
-    /// <param name="tile">The tiles that it uses.</param>
+    /// <summary>The kernel for a head size, made and tested on first use; null where it cannot run. There must be <see cref="AmxTile.Shared"/>.</summary>
     /// <param name="headDim">Elements of a head, a multiple of 32.</param>
     /// <param name="whyNot">Why there is none, or null.</param>
-    public static AmxAttention? Get(AmxTile tile, int headDim, out string? whyNot)
+    public static AmxAttention? Get(int headDim, out string? whyNot)
     {
-        (AmxAttention? attention, whyNot) = Kept.GetOrAdd(headDim, size => (TryCreate(tile, size, out string? failure), failure));
+        (AmxAttention? attention, whyNot) = Kept.GetOrAdd(headDim, size => (TryCreate(AmxTile.Shared!, size, out string? failure), failure));
         return attention;
     }
 

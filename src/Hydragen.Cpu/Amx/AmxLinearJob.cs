@@ -11,12 +11,13 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
 {
     // Two row tiles of so many steps stay in the first-level cache while all strips of an item pass by.
     private const int StepsPerPass = 16;
+    private const int PairRows = 2 * AmxTileEmitter.TileRows;
     private const int BlockBytes = 1 << 20;
     private const int CacheLine = 64;
 
     // Packed rows of a block fill half of a second-level cache.
     public override int RowsPerBlock =>
-        Matrix.IsPaired ? Math.Clamp(BlockBytes / (Matrix.InputSize * sizeof(ushort)) / 32 * 32, 64, 256) : base.RowsPerBlock;
+        Matrix.IsPaired ? Math.Clamp(BlockBytes / (Matrix.InputSize * sizeof(ushort)) / PairRows * PairRows, 64, 256) : base.RowsPerBlock;
 
     public override bool PacksTiles(ElementType inputType, CpuMatrix matrix) => inputType == ElementType.BFloat16 && matrix.IsPaired;
 
@@ -29,7 +30,6 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
         }
         nint steps = Matrix.StripSize / (TileShape.StripWidth * AmxTileEmitter.TileDepth), stripBytes = Matrix.StripSize * sizeof(ushort);
         int sumStride = numStrips * TileShape.StripWidth;
-        int numTiles = (numRows + AmxTileEmitter.TileRows - 1) / AmxTileEmitter.TileRows;
         byte* strips = Weights + firstStrip * stripBytes;
         AmxTileArguments arguments = new()
         {
@@ -40,9 +40,8 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
             CStrideBytes = sumStride * sizeof(float),
         };
         // The rows of a pass share out what the next pass reads.
-        int linesAhead = 2, numPairs = (numTiles + 1) / 2;
+        int linesAhead = 2, numPairs = (numRows + PairRows - 1) / PairRows;
         while (linesAhead * numPairs < AmxTileEmitter.TileRows) linesAhead *= 2;
-        int stripStep = numTiles == 1 ? 2 : 1;
         tile.Configure();
         for (nint step = 0; step < steps; step += StepsPerPass)
         {
@@ -50,16 +49,13 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
             arguments.Adds = step > 0 ? 1 : 0;
             for (int pair = 0; pair < numPairs; pair++)
             {
-                int row = pair * 2;
-                arguments.A = Input + (firstRow / AmxTileEmitter.TileRows + row) * arguments.ATileBytes + step * AmxTileEmitter.TileBytes;
+                int row = pair * PairRows;
+                arguments.A = Input + (firstRow + row) / AmxTileEmitter.TileRows * arguments.ATileBytes + step * AmxTileEmitter.TileBytes;
+                arguments.B = strips + step * AmxTileEmitter.TileBytes;
+                arguments.C = sums + row * sumStride;
                 int lines = step + StepsPerPass < steps && pair * linesAhead < AmxTileEmitter.TileRows ? linesAhead : 0;
-                for (int strip = 0; strip < numStrips; strip += stripStep)
-                {
-                    arguments.B = strips + strip * stripBytes + step * AmxTileEmitter.TileBytes;
-                    arguments.C = sums + row * AmxTileEmitter.TileRows * sumStride + strip * TileShape.StripWidth;
-                    arguments.Ahead = arguments.B + StepsPerPass * (AmxTileEmitter.TileBytes + pair * linesAhead * CacheLine);
-                    tile.Multiply(Math.Min(2, numTiles - row), Math.Min(stripStep, numStrips - strip), lines, arguments);
-                }
+                tile.MultiplyRows(
+                    Math.Min(PairRows, numRows - row), numStrips, lines, StepsPerPass * (AmxTileEmitter.TileBytes + pair * linesAhead * CacheLine), arguments);
             }
         }
         tile.Release();

@@ -5,7 +5,21 @@ namespace Hydragen.Cpu;
 /// <summary>AVX-512 with products over BF16 pairs in the tile unit.</summary>
 internal sealed class AmxOperatorSet(AmxTile tile, PairTile pairTile) : PairOperatorSet(pairTile)
 {
+    // The attention kernels of other head sizes are tested when they are first needed, and left out if they fail.
+    private const int CommonHeadDim = 128;
+
     private readonly Dictionary<int, PairAttentionJob> _attention = [];
+
+    /// <summary>Why these operators cannot run here, or null; generates and tests their kernels on first use.</summary>
+    public static string? WhyNot
+    {
+        get
+        {
+            string? whyNot = AmxTile.WhyNotShared ?? PairTile.WhyNotShared;
+            if (whyNot is null) _ = AmxAttention.Get(CommonHeadDim, out whyNot);
+            return whyNot;
+        }
+    }
 
     public override LinearJob Linear { get; } = new AmxLinearJob(tile, pairTile);
 
@@ -15,7 +29,7 @@ internal sealed class AmxOperatorSet(AmxTile tile, PairTile pairTile) : PairOper
         if (queryType != ElementType.BFloat16 || !cache.IsPaired || headDim % AmxTileEmitter.TileDepth != 0) return base.AttentionFor(queryType, cache);
         if (!_attention.TryGetValue(headDim, out PairAttentionJob? job))
         {
-            job = new PairAttentionJob(new AmxPairProduct(tile), AmxAttention.Get(tile, headDim, out _));
+            job = new PairAttentionJob(new AmxPairProduct(tile), AmxAttention.Get(headDim, out _));
             _attention.Add(headDim, job);
         }
         return job;

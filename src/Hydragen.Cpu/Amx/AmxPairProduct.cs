@@ -5,8 +5,6 @@ internal sealed unsafe class AmxPairProduct(AmxTile tile) : PairProduct
 {
     public override int RowMultiple => AmxTileEmitter.TileRows;
 
-    public override int DepthMultiple => AmxTileEmitter.TileDepth;
-
     public override void Begin() => tile.Configure();
 
     public override void End() => tile.Release();
@@ -15,7 +13,7 @@ internal sealed unsafe class AmxPairProduct(AmxTile tile) : PairProduct
         int numRows, int numStrips, byte* a, nint aStrideBytes, byte* b, nint stripStrideBytes, float* c, nint cStrideBytes,
         int depth, bool adds, nint ahead)
     {
-        tile.MultiplyRows(numRows, numStrips, ahead, new AmxTileArguments
+        tile.MultiplyRows(numRows, numStrips, ahead != 0 ? AmxTileEmitter.TileRows : 0, ahead, new AmxTileArguments
         {
             A = a,
             AStrideBytes = aStrideBytes,

@@ -47,7 +47,8 @@ internal sealed unsafe class AmxQuadTile : RegisterTile, IDisposable
             Adds = arguments.Adds,
         };
         // Whoever is to fetch anything fetches what lies one pass ahead.
-        _tile.MultiplyRows(numRows, numStrips, arguments.FirstAhead == arguments.B ? 0 : LinearJob.StripBytesPerPass, tiles);
+        _tile.MultiplyRows(
+            numRows, numStrips, arguments.FirstAhead == arguments.B ? 0 : AmxTileEmitter.TileRows, LinearJob.StripBytesPerPass, tiles);
     }
 
     private static AmxQuadTile? TryCreate(out string? whyNot)

@@ -1,6 +1,4 @@
-using System.Globalization;
 using System.Runtime.CompilerServices;
-using Hydragen.Core;
 using Iced.Intel;
 using static Iced.Intel.AssemblerRegisters;
 
@@ -18,8 +16,6 @@ internal sealed unsafe class AmxTile : IDisposable
 {
     /// <summary>Lines that a step may fetch ahead for each strip.</summary>
     public static readonly int[] LinesAhead = [0, 2, 4, 8, 16];
-
-    private const int CommonHeadDim = 128;
 
     private static readonly (int Tiles, int Strips)[] Shapes = [(1, 1), (1, 2), (2, 1)];
 
@@ -71,8 +67,6 @@ internal sealed unsafe class AmxTile : IDisposable
         tile.Configure();
         ForEachKernel((tiles, strips, ahead) => failure ??= AmxTileSelfTest.Run(tile, tiles, strips, LinesAhead[ahead]));
         tile.Release();
-        // The attention kernels of other head sizes are tested when they are first needed, and left out if they fail.
-        if (failure is null) _ = AmxAttention.Get(tile, CommonHeadDim, out failure);
         if (failure is null) return tile;
         whyNot = failure;
         tile.Dispose();
@@ -110,9 +104,10 @@ internal sealed unsafe class AmxTile : IDisposable
     /// <summary>Computes any number of rows and strips.</summary>
     /// <param name="numRows">Rows; a and c have room for whole row tiles.</param>
     /// <param name="numStrips">Strips of b and c.</param>
-    /// <param name="ahead">Bytes from each line of b that the first rows read to one that is worth fetching meanwhile; 0 for none.</param>
+    /// <param name="linesAhead">As in <see cref="Multiply"/>, for the first two row tiles.</param>
+    /// <param name="ahead">Bytes from the start of what is read of each strip to what is fetched.</param>
     /// <param name="arguments">The rest.</param>
-    public void MultiplyRows(int numRows, int numStrips, nint ahead, AmxTileArguments arguments)
+    public void MultiplyRows(int numRows, int numStrips, int linesAhead, nint ahead, AmxTileArguments arguments)
     {
         int numTiles = (numRows + AmxTileEmitter.TileRows - 1) / AmxTileEmitter.TileRows;
         // Two sums: of two row tiles, or of two strips where there is one row tile only.
@@ -125,8 +120,7 @@ internal sealed unsafe class AmxTile : IDisposable
             {
                 arguments.A = a + row * arguments.ATileBytes;
                 arguments.C = (float*)(c + row * AmxTileEmitter.TileRows * arguments.CStrideBytes) + strip * TileShape.StripWidth;
-                Multiply(
-                    Math.Min(2, numTiles - row), Math.Min(stripStep, numStrips - strip), ahead != 0 && row == 0 ? AmxTileEmitter.TileRows : 0, arguments);
+                Multiply(Math.Min(2, numTiles - row), Math.Min(stripStep, numStrips - strip), row == 0 ? linesAhead : 0, arguments);
             }
             arguments.B += stripStep * arguments.StripStrideBytes;
         }
@@ -171,69 +165,5 @@ internal sealed unsafe class AmxTile : IDisposable
         {
             private byte _first;
         }
-    }
-}
-
-/// <summary>Multiplies a small random block with a generated tile kernel and compares with FP64, before anybody relies on it.</summary>
-internal static unsafe class AmxTileSelfTest
-{
-    private const int Steps = 3, Depth = Steps * AmxTileEmitter.TileDepth;
-
-    /// <summary>Tests one kernel; returns what is wrong, or null.</summary>
-    public static string? Run(AmxTile tile, int numTiles, int numStrips, int linesAhead)
-    {
-        int rows = numTiles * AmxTileEmitter.TileRows, width = numStrips * TileShape.StripWidth;
-        var random = new Random(1);
-        ushort[] a = Numbers(random, rows * Depth), b = Numbers(random, width * Depth);
-        var c = new float[rows * width];
-        foreach (bool adds in (bool[])[false, true])
-        {
-            Array.Fill(c, adds ? 1 : float.NaN);
-            fixed (ushort* aPointer = a, bPointer = b)
-            fixed (float* cPointer = c)
-            {
-                tile.Multiply(numTiles, numStrips, linesAhead, new AmxTileArguments
-                {
-                    A = (byte*)aPointer,
-                    AStrideBytes = Depth * sizeof(ushort),
-                    AStepBytes = AmxTileEmitter.TileDepth * sizeof(ushort),
-                    ATileBytes = AmxTileEmitter.TileRows * Depth * sizeof(ushort),
-                    B = (byte*)bPointer,
-                    StripStrideBytes = Steps * AmxTileEmitter.TileBytes,
-                    C = cPointer,
-                    CStrideBytes = width * sizeof(float),
-                    Steps = Steps,
-                    Adds = adds ? 1 : 0,
-                    Ahead = (byte*)bPointer,
-                });
-            }
-            for (int i = 0; i < c.Length; i++)
-            {
-                int row = i / width, strip = i % width / TileShape.StripWidth, lane = i % TileShape.StripWidth;
-                double sum = adds ? 1 : 0, magnitude = sum;
-                for (int k = 0; k < Depth; k++)
-                {
-                    double product = (double)BFloat16Bits.ToSingle(a[row * Depth + k])
-                        * BFloat16Bits.ToSingle(b[((strip * Depth / 2 + k / 2) * TileShape.StripWidth + lane) * 2 + k % 2]);
-                    sum += product;
-                    magnitude += Math.Abs(product);
-                }
-                // At most one rounding of half a unit in the last place of a partial sum for each term, and one for the sum into c.
-                double error = Math.Abs(sum - c[i]), bound = (Depth + 1) * Math.Pow(2, -24) * magnitude;
-                if (!(error <= bound))
-                {
-                    return string.Create(CultureInfo.InvariantCulture,
-                        $"the self-test of the tile kernel of {rows} rows × {numStrips} strips erred by {error:g2}, more than {bound:g2}");
-                }
-            }
-        }
-        return null;
-    }
-
-    private static ushort[] Numbers(Random random, int count)
-    {
-        var numbers = new ushort[count];
-        for (int i = 0; i < count; i++) numbers[i] = BFloat16Bits.FromSingle(random.NextSingle() - 0.5f);
-        return numbers;
     }
 }
