@@ -57,6 +57,12 @@ public sealed class CudaBackend : IAttentionBackend
         ];
     }
 
+    /// <summary>The GPU.</summary>
+    internal CudaDevice Device => _device;
+
+    /// <summary>The kernels that were loaded for it.</summary>
+    internal KernelLibrary KernelLibrary => _kernels;
+
     /// <inheritdoc/>
     public string Description { get; }
 

@@ -8,7 +8,8 @@ namespace Hydragen.Cli.Commands;
 /// <summary>The option that says what computes.</summary>
 internal static class DeviceArguments
 {
-    private const string Cpu = "cpu", Cuda = "cuda";
+    /// <summary>Names of devices.</summary>
+    public const string Cpu = "cpu", Cuda = "cuda";
 
     public static Option<string> MakeDevice() => Values.Choice("--device", "What computes: the processor, or an NVIDIA GPU.", Cpu, Cpu, Cuda);
 

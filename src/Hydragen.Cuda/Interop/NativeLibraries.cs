@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace Hydragen.Cuda;
 
-/// <summary>Finds the two libraries that this project calls, at run time.</summary>
+/// <summary>Finds the libraries that this project calls, at run time.</summary>
 internal static class NativeLibraries
 {
     /// <summary>Import name of the driver.</summary>
@@ -12,15 +12,20 @@ internal static class NativeLibraries
     /// <summary>Import name of the run-time compiler.</summary>
     public const string Compiler = "nvrtc";
 
+    /// <summary>Import name of cuBLASLt, which only measures what matrix products can reach.</summary>
+    public const string MatrixProduct = "cublasLt";
+
     /// <summary>Names a file to use as the run-time compiler.</summary>
     public const string CompilerVariable = "HYDRAGEN_NVRTC";
 
     private const string DriverFile = "libcuda.so.1";
 
     private static readonly string[] CompilerFiles = ["libnvrtc.so.13", "libnvrtc.so.12"];
+    private static readonly string[] MatrixProductFiles = ["libcublasLt.so.13", "libcublasLt.so.12"];
 
     private static readonly Lazy<nint> DriverHandle = new(LoadDriver);
     private static readonly Lazy<(nint Handle, string? Path)> CompilerHandle = new(LoadCompiler);
+    private static readonly Lazy<nint> MatrixProductHandle = new(LoadMatrixProduct);
 
     static NativeLibraries() => NativeLibrary.SetDllImportResolver(typeof(NativeLibraries).Assembly, Resolve);
 
@@ -30,6 +35,9 @@ internal static class NativeLibraries
     /// <summary>Whether a run-time compiler was found. Asking also makes the imports of this assembly find both libraries.</summary>
     public static bool HasCompiler => CompilerHandle.Value.Handle != 0;
 
+    /// <summary>Whether cuBLASLt was found. Asking also makes the imports of this assembly find it.</summary>
+    public static bool HasMatrixProduct => MatrixProductHandle.Value != 0;
+
     /// <summary>The file that was loaded; a bare name when the system's own search found it; null when there is none.</summary>
     public static string? CompilerPath => CompilerHandle.Value.Path;
 
@@ -37,6 +45,7 @@ internal static class NativeLibraries
     {
         Driver => DriverHandle.Value,
         Compiler => CompilerHandle.Value.Handle,
+        MatrixProduct => MatrixProductHandle.Value,
         _ => 0,
     };
 
@@ -60,6 +69,15 @@ internal static class NativeLibraries
         return (0, null);
     }
 
+    private static nint LoadMatrixProduct()
+    {
+        foreach (string path in Candidates(MatrixProductFiles))
+        {
+            if (NativeLibrary.TryLoad(path, out nint handle)) return handle;
+        }
+        return 0;
+    }
+
     /// <summary>The compiler opens its built-in functions by name, so they must be loaded before it where no search path leads to them.</summary>
     private static void LoadBuiltins(string compiler)
     {
@@ -75,10 +93,16 @@ internal static class NativeLibraries
             yield return chosen;
             yield break;
         }
-        foreach (string file in CompilerFiles) yield return file;
+        foreach (string path in Candidates(CompilerFiles)) yield return path;
+    }
+
+    /// <summary>Bare names for the system's own search, then the files of that name where CUDA is usually found.</summary>
+    private static IEnumerable<string> Candidates(string[] files)
+    {
+        foreach (string file in files) yield return file;
         foreach (string folder in ToolkitFolders().Concat(PythonFolders()))
         {
-            foreach (string file in CompilerFiles)
+            foreach (string file in files)
             {
                 string path = Path.Combine(folder, file);
                 if (File.Exists(path)) yield return path;

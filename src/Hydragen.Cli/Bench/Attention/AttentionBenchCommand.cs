@@ -1,8 +1,6 @@
 using System.CommandLine;
 using Hydragen.Cli.Commands;
 using Hydragen.Cli.Output;
-using Hydragen.Core;
-using Hydragen.Cpu;
 
 namespace Hydragen.Cli.Bench;
 
@@ -33,37 +31,46 @@ internal static class AttentionBenchCommand
     {
         var command = new Verb("attention", "One step of attention, with sharing and without.", Details);
         var shapes = new AttentionArguments(command);
-        var arguments = new BenchArguments(command, defaultRepeats: 7, SharingMode.Hydragen, SharingMode.Paged, SharingMode.Copied);
+        AttentionMode[] allModes = Enum.GetValues<AttentionMode>();
+        string[] Names(Func<AttentionMode, bool> isWanted) => [.. allModes.Where(isWanted).Select(mode => mode.Name())];
+        var arguments = new BenchArguments(
+            command, defaultRepeats: 7, [DeviceArguments.Cpu, DeviceArguments.Cuda],
+            Names(mode => mode.IsWhole()), Names(mode => !mode.IsWhole()));
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
-            AttentionSetup setup = shapes.Read(parsed, arguments.Modes(parsed), arguments.Repeats(parsed));
+            bool isGpu = arguments.Device(parsed) == DeviceArguments.Cuda;
+            AttentionMode[] modes = [.. arguments.Modes(parsed).Select(name => allModes.Single(mode => mode.Name() == name))];
+            AttentionSetup setup = shapes.Read(parsed, isGpu, modes, arguments.Repeats(parsed));
             arguments.CheckPlot(parsed);
-            using var backend = new CpuBackend(new CpuOptions { NumThreads = arguments.Threads(parsed) });
-            var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
-            Task<Ceilings> MeasureCeilingsAsync() => Task.Run(
-                () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxBytes / 4, cancellationToken), CancellationToken.None);
-            Ceilings ceilings = await MeasureCeilingsAsync();
-            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, backend, ceilings);
+            using AttentionDevice device = isGpu ? new GpuDevice() : new ProcessorDevice(arguments.Threads(parsed));
+            setup = setup with { MaxBytes = shapes.MaxBytes(parsed) ?? device.MaxKvBytes };
+            Task<ICeilings> MeasureCeilingsAsync() => Task.Run(() => device.MeasureCeilings(setup.MaxBytes, cancellationToken), CancellationToken.None);
+            ICeilings ceilings = await MeasureCeilingsAsync();
+            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, device.Backend, ceilings) { Software = device.Software };
             header.WriteNotes(terminal);
             JsonLines? output = arguments.Output(parsed, terminal);
             if (output is not null) header.WriteJson(output);
 
-            var report = new AttentionReport(setup, ceilings);
+            var rates = new AttentionRates(setup, ceilings);
+            var report = new AttentionReport(setup, rates, device.Units);
+            var published = new PublishedReport(rates, device.Units);
             await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
             {
                 int numDone = 0;
-                new AttentionBenchmark(backend, setup, Machine.Current, probe).Run(
+                new AttentionBenchmark(device, setup).Run(
                     rows =>
                     {
                         report.Add(rows, output);
+                        published.Add(rows, output);
                         progress?.Report((double)++numDone / setup.Cells.Count);
                     },
                     cancellationToken);
                 return numDone;
             }, CancellationToken.None));
             report.WriteTable(terminal);
+            published.WriteTable(terminal);
             header.WriteEnd(terminal, output, await MeasureCeilingsAsync());
-            arguments.WritePlot(parsed, report.Chart());
+            arguments.WritePlot(parsed, setup.Protocol == AttentionProtocols.Published ? published.Chart() : report.Chart());
         });
         return command;
     }

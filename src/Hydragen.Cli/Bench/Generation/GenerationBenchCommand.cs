@@ -24,11 +24,11 @@ internal static class GenerationBenchCommand
     {
         var command = new Verb("generate", "Prefill and decode of a model, with sharing and without.", Details);
         var sweep = new GenerationArguments(command);
-        var arguments = new BenchArguments(
-            command, defaultRepeats: 3, SharingMode.Hydragen, SharingMode.Paged, SharingMode.Copied, SharingMode.NoAttention);
+        SharingMode[] modes = Enum.GetValues<SharingMode>();
+        var arguments = new BenchArguments(command, defaultRepeats: 3, ["cpu"], [.. modes.Select(mode => mode.Name())]);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
-            GenerationSetup setup = sweep.Read(parsed, arguments.Modes(parsed), arguments.Repeats(parsed));
+            GenerationSetup setup = sweep.Read(parsed, [.. arguments.Modes(parsed).Select(name => modes.Single(mode => mode.Name() == name))], arguments.Repeats(parsed));
             ModelSize? size = sweep.RandomModelSize(parsed);
             string? folder = size is null ? sweep.ModelFolder(parsed) : null;
             arguments.CheckPlot(parsed);
