@@ -52,10 +52,12 @@ internal sealed class GpuDevice : AttentionDevice
 
     public override ICeilings MeasureCeilings(long maxBytes, CancellationToken cancellationToken)
     {
-        double read = _meter.MeasureReadRate(maxBytes / 2);
+        // Memory that was freed may still be wiped in the background, so reads are measured before and after the products.
+        double first = _meter.MeasureReadRate(maxBytes / 2);
         cancellationToken.ThrowIfCancellationRequested();
-        return new GpuCeilings(
-            read / 1e9, _meter.MeasureMatrixProducts(SmallProduct, 20) / 1e9, _meter.MeasureMatrixProducts(LargeProduct, 5) / 1e9, _meter.MeasureEmptyGraph());
+        double? small = _meter.MeasureMatrixProducts(SmallProduct, 20) / 1e9, large = _meter.MeasureMatrixProducts(LargeProduct, 5) / 1e9;
+        double second = _meter.MeasureReadRate(maxBytes / 2);
+        return new GpuCeilings(Math.Max(first, second) / 1e9, small, large, _meter.MeasureEmptyGraph());
     }
 
     public override void FillQueries(DeviceBuffer query, int numRows, AttentionShape shape)
