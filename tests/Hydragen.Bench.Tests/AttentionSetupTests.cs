@@ -63,6 +63,70 @@ public sealed class AttentionSetupTests
     }
 
     [Fact]
+    public void The_published_configurations_are_ten_at_five_suffixes_each()
+    {
+        Assert.Equal(10, PublishedConfiguration.All.Count);
+        Assert.Equal(10, PublishedConfiguration.All.Distinct().Count());
+        Assert.Equal(50, AttentionProtocols.PublishedCells.Count);
+        foreach (PublishedConfiguration configuration in PublishedConfiguration.All)
+        {
+            AttentionCell[] cells = [.. AttentionProtocols.PublishedCells.Where(cell => cell.Configuration == configuration)];
+            int last = configuration.NumGenerated;
+            Assert.Equal([1, last / 4, last / 2, last * 3 / 4, last], cells.Select(cell => cell.Suffix));
+            Assert.All(cells, cell => Assert.Equal((configuration.Batch, configuration.Prefix, 32, 128), (cell.Batch, cell.Prefix, cell.Shape.NumHeads, cell.Shape.HeadDim)));
+            // Parts are measured once, and cells of other configurations do not share their caches.
+            Assert.Equal(last, Assert.Single(cells, cell => cell.HasParts).Suffix);
+            Assert.All(AttentionProtocols.PublishedCells, cell => Assert.Equal(cells.Contains(cell), cell.IsBeside(cells[0])));
+        }
+    }
+
+    [Fact]
+    public void A_mean_over_generated_tokens_is_exact_for_a_cost_that_grows_evenly()
+    {
+        foreach (PublishedConfiguration configuration in PublishedConfiguration.All)
+        {
+            double mean = configuration.Mean([.. configuration.Suffixes.Select(suffix => 3.0 + 2.0 * suffix)]);
+            Assert.Equal(3 + (1.0 + configuration.NumGenerated), mean, 1e-9);
+            Assert.Throws<ArgumentException>(() => configuration.Mean([1, 2]));
+        }
+        // Half of the first interval, of 127 tokens, at a height of 1.
+        Assert.Equal(127 / 2.0 / 511, PublishedConfiguration.All[0].Mean([1, 0, 0, 0, 0]), 1e-12);
+    }
+
+    [Fact]
+    public void Limits_are_the_longer_of_products_and_reads()
+    {
+        AttentionSetup setup = Setup(1) with { Protocol = AttentionProtocols.Published };
+        var rates = new AttentionRates(setup, new GpuCeilings(ReadGigabytes: 4470, SmallProductGflops: 770_000, LargeProductGflops: 687_000, EmptyGraphSeconds: 3e-6));
+        Assert.Equal(770_000, rates.Peak);
+        double Limit(int number, AttentionMode mode) => PublishedReport.Limit(rates, PublishedConfiguration.All[number], mode)!.Value * 1e6;
+        // The first is bound by reads, the last by products.
+        Assert.Equal(64, Limit(0, AttentionMode.Hydragen), 0.5);
+        Assert.Equal(357, Limit(9, AttentionMode.Hydragen), 0.5);
+        Assert.Equal(357, Limit(9, AttentionMode.Nodes), 0.5);
+        AttentionCell cell = AttentionProtocols.PublishedCells[4];
+        Assert.Null(rates.LimitSeconds(cell, AttentionMode.Paged));
+        Assert.Null(rates.LimitSeconds(cell, AttentionMode.Copied));
+        Assert.Equal(setup.Bytes(cell, AttentionMode.Sequences) / 4470e9, rates.LimitSeconds(cell, AttentionMode.Sequences)!.Value, 1e-12);
+        var launches = new AttentionRates(setup with { Protocol = AttentionProtocols.Suffix }, new GpuCeilings(4470, 1, 770_000, 3e-6));
+        Assert.Equal(8e-6, launches.LimitSeconds(cell, AttentionMode.Sequences)!.Value - rates.LimitSeconds(cell, AttentionMode.Sequences)!.Value, 1e-12);
+        Assert.Null(new AttentionRates(setup, new GpuCeilings(4470, null, null, 3e-6)).LimitSeconds(cell, AttentionMode.Nodes));
+    }
+
+    [Theory]
+    [InlineData("1x2048,8x512,64x128", 3)]
+    [InlineData("2x7", 1)]
+    [InlineData("1x2,3x4,3x5", 3)]
+    [InlineData("", 0)]
+    [InlineData("1x0", 0)]
+    [InlineData("0x1", 0)]
+    [InlineData("1x2,", 0)]
+    [InlineData("2x8,3x8", 0)]
+    [InlineData("1x16777216,1x1", 0)]
+    [InlineData("-1x2", 0)]
+    public void Trees_are_read_level_by_level(string text, int numLevels) => Assert.Equal(numLevels, AttentionArguments.ParseTree(text)?.Length ?? 0);
+
+    [Fact]
     public void Parts_of_a_step_add_up_to_it_and_a_tree_is_read_node_by_node()
     {
         AttentionSetup setup = Setup(1);

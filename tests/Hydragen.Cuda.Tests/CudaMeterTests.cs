@@ -22,6 +22,15 @@ public sealed class CudaMeterTests
         Assert.Equal(rows.Length, rows.Distinct().Count());
     }
 
+    /// <summary>The peers' program makes the same numbers by itself; these came from an independent computation.</summary>
+    [Theory]
+    [InlineData(0, 0, 0, 0, CacheNumbers.Key, 0, -510)]
+    [InlineData(-1, 5, 0, 31, CacheNumbers.Query, 127, 145)]
+    [InlineData(1023, 511, 0, 7, CacheNumbers.Value, 64, 121)]
+    [InlineData(3, 70000, 2, 1, CacheNumbers.Key, 9, 11)]
+    public void Numbers_are_the_same_in_every_program(int stream, int token, int layer, int head, int kind, int column, int times128) =>
+        Assert.Equal(times128 / 128f, CacheNumbers.Element(CacheNumbers.Row(stream, token, layer, head, kind), column));
+
     [Theory]
     [InlineData(128, ElementType.BFloat16)]
     [InlineData(40, ElementType.Float16)]

@@ -48,10 +48,16 @@ internal sealed class AttentionArguments
     private readonly Option<long?> _maxKvMemory = Values.OptionalInteger(
         "--max-kv-memory", "The most memory for keys and values, in MiB; half of the memory, or a GPU's free memory, when not given.", 1L, 1L << 30);
 
+    private readonly Option<string?> _outputs = new("--outputs")
+    {
+        Description = "Keep 32 rows of each point's output in this folder, as FP32, for other programs to compare.",
+        HelpName = "FOLDER",
+    };
+
     public AttentionArguments(Command command)
     {
         foreach (Option option in (Option[])[
-            _protocol, _batch, _prefix, _tree, _suffix, _heads, _kvHeads, _headDim, _queryLength, _kvType, _warm, _maxKvMemory])
+            _protocol, _batch, _prefix, _tree, _suffix, _heads, _kvHeads, _headDim, _queryLength, _kvType, _warm, _maxKvMemory, _outputs])
         {
             command.Options.Add(option);
         }
@@ -103,7 +109,9 @@ internal sealed class AttentionArguments
             if (cell.Prefix + cell.Suffix == 0) throw new InputException("A prefix and a suffix of 0 tokens leave nothing to attend to.");
         }
         ElementType kvType = KvTypes.Single(type => type.ShortName() == parsed.GetValue(_kvType));
-        return new AttentionSetup(protocol, kvType, queryLength, cells, modes, repeats, parsed.GetValue(_warm), MaxBytes: 0);
+        string? outputs = parsed.GetValue(_outputs);
+        if (outputs is not null && !Directory.Exists(outputs)) throw new InputException($"--outputs names the folder '{outputs}', which does not exist.");
+        return new AttentionSetup(protocol, kvType, queryLength, cells, modes, repeats, parsed.GetValue(_warm), MaxBytes: 0) { OutputFolder = outputs };
     }
 
     /// <summary>The most memory for keys and values that was asked for, in bytes, or null.</summary>

@@ -152,6 +152,7 @@ internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup 
     {
         if (modes.Length == 0) return;
         float[] expected = workload.RunFirstLayer(modes[0], cell.Suffix);
+        if (setup.OutputFolder is { } folder) OutputSample.Write(folder, cell, expected);
         float largest = expected.Max(Math.Abs);
         float bound = largest * (setup.KvType == ElementType.Float32 ? 1e-4f : 1e-2f);
         foreach (AttentionMode mode in modes.AsSpan(1))

@@ -22,14 +22,17 @@ internal sealed class AttentionRates(AttentionSetup setup, ICeilings ceilings)
     public double Gigabytes(AttentionMeasurement row) => setup.Bytes(row.Cell, row.Mode) / row.Time.Median / 1e9;
 
     /// <summary>
-    /// The longer of two times: that of the products over shared keys at the arithmetic ceiling, and that of reading all keys and values at
-    /// the ceiling of reads. Short suffixes may take 8 µs more. Null for modes without sharing, and where a ceiling is unknown.
+    /// Two times that a step cannot go below: that of the products over shared keys at the arithmetic ceiling, and that of reading all keys
+    /// and values at the ceiling of reads. Null for modes without sharing, and where a ceiling is unknown.
     /// </summary>
-    public double? LimitSeconds(AttentionCell cell, AttentionMode mode)
+    public (double Products, double Reads)? FloorSeconds(AttentionCell cell, AttentionMode mode)
     {
         if (mode is AttentionMode.Paged or AttentionMode.Copied || Peak is not { } peak) return null;
         double products = mode == AttentionMode.Sequences ? 0 : setup.Flops(cell, AttentionMode.Nodes) / peak / 1e9;
-        double reads = setup.Bytes(cell, mode) / Read / 1e9;
-        return Math.Max(products, reads) + (setup.Protocol == AttentionProtocols.Suffix ? LaunchSeconds : 0);
+        return (products, setup.Bytes(cell, mode) / Read / 1e9);
     }
+
+    /// <summary>The longer of the two; short suffixes may take 8 µs more.</summary>
+    public double? LimitSeconds(AttentionCell cell, AttentionMode mode) => FloorSeconds(cell, mode) is { } floors
+        ? Math.Max(floors.Products, floors.Reads) + (setup.Protocol == AttentionProtocols.Suffix ? LaunchSeconds : 0) : null;
 }

@@ -15,6 +15,9 @@ internal sealed record AttentionSetup(
     string Protocol, ElementType KvType, int QueryLength, IReadOnlyList<AttentionCell> Cells,
     IReadOnlyList<AttentionMode> Modes, int Repeats, bool IsWarm, long MaxBytes)
 {
+    /// <summary>Where rows of the outputs are kept for other programs, or null.</summary>
+    public string? OutputFolder { get; init; }
+
     /// <summary>Floating-point operations of a mode's step: two products of headDim elements for each query head and key that it sees.</summary>
     public double Flops(AttentionCell cell, AttentionMode mode)
     {

@@ -51,16 +51,18 @@ internal sealed class PublishedReport(AttentionRates rates, BenchUnits units)
         return chart;
     }
 
+    /// <summary>The longer of two times averaged over the generated tokens: of all products, and of all reads; null where a ceiling is unknown.</summary>
+    public static double? Limit(AttentionRates rates, PublishedConfiguration configuration, AttentionMode mode)
+    {
+        (double Products, double Reads)?[] floors = [.. configuration.Cells.Select(cell => rates.FloorSeconds(cell, mode))];
+        return floors.Any(floor => floor is null) ? null
+            : Math.Max(configuration.Mean([.. floors.Select(floor => floor!.Value.Products)]), configuration.Mean([.. floors.Select(floor => floor!.Value.Reads)]));
+    }
+
     /// <summary>Seconds of a step, averaged over the generated tokens; null when a point did not run.</summary>
     private static double? Step(PublishedConfiguration configuration, List<AttentionMeasurement> points) =>
         points.Count < configuration.Suffixes.Count || points.Any(point => point.Skipped is not null)
             ? null : configuration.Mean([.. points.Select(point => point.Time.Median)]);
-
-    private double? Limit(PublishedConfiguration configuration, List<AttentionMeasurement> points)
-    {
-        double?[] limits = [.. points.Select(point => rates.LimitSeconds(point.Cell, point.Mode))];
-        return limits.Any(limit => limit is null) ? null : configuration.Mean([.. limits.Select(limit => limit!.Value)]);
-    }
 
     private string[] Cells(PublishedConfiguration configuration, AttentionMode mode, List<AttentionMeasurement> points)
     {
@@ -76,7 +78,7 @@ internal sealed class PublishedReport(AttentionRates rates, BenchUnits units)
         return
         [
             .. cells, (seconds * units.TimesPerSecond).ToString(units.TimeFormat, culture),
-            Limit(configuration, points) is { } limit ? (seconds / limit).ToString("0.00", culture) : Unknown,
+            Limit(rates, configuration, points[0].Mode) is { } limit ? (seconds / limit).ToString("0.00", culture) : Unknown,
             StatisticsTable.Count((long)(configuration.Batch / seconds)), published,
             (configuration.Batch / seconds / configuration.PublishedTokensPerSecond).ToString("0.0", culture),
             memory is null ? Unknown : (memory.Value.UsedBytes / 1048576.0).ToString("N0", culture),
@@ -100,7 +102,7 @@ internal sealed class PublishedReport(AttentionRates rates, BenchUnits units)
             return;
         }
         json.WriteNumber("step_ms", seconds * 1e3);
-        if (Limit(configuration, points) is { } limit) json.WriteNumber("limit_ms", limit * 1e3);
+        if (Limit(rates, configuration, points[0].Mode) is { } limit) json.WriteNumber("limit_ms", limit * 1e3);
         json.WriteNumber("tokens_per_second", configuration.Batch / seconds);
         if (points[^1].Memory is { } memory)
         {
