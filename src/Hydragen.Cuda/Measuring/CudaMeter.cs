@@ -33,14 +33,14 @@ internal sealed class CudaMeter : IDisposable
     /// <summary>The kernel that reads memory.</summary>
     public static KernelVariant ReadKernel { get; } = new("memory_read", $"THREADS={ReadThreads}", ReadThreads, 0);
 
-    /// <summary>Memory of the device that nobody uses (<c>cuMemGetInfo</c>), in bytes.</summary>
-    public long FreeBytes
+    /// <summary>Memory of the device that nobody uses, and memory that somebody does (<c>cuMemGetInfo</c>), in bytes.</summary>
+    public (long FreeBytes, long UsedBytes) Memory
     {
         get
         {
             _device.MakeCurrent();
-            DriverStatus.Check(DriverApi.MemGetInfo(out nuint free, out _), "cuMemGetInfo");
-            return (long)free;
+            DriverStatus.Check(DriverApi.MemGetInfo(out nuint free, out nuint total), "cuMemGetInfo");
+            return ((long)free, (long)(total - free));
         }
     }
 

@@ -38,14 +38,14 @@ internal sealed class PublishedReport(AttentionRates rates, BenchUnits units)
         BenchTable.Write(terminal, table);
     }
 
-    /// <summary>Tokens a second over the prefix, one line for each batch, number of heads and mode.</summary>
+    /// <summary>Tokens a second over the prefix, one line for each mode, batch and number of generated tokens.</summary>
     public LineChart Chart()
     {
         var chart = new LineChart("Tokens a second of attention, one layer", "published configurations", "prefix", "thousand tokens a second");
         foreach (((PublishedConfiguration configuration, AttentionMode mode), List<AttentionMeasurement> points) in _points)
         {
             if (Step(configuration, points) is not { } seconds) continue;
-            string name = $"{mode.Name()}, batch {configuration.Batch}, {configuration.Shape.NumHeads}/{configuration.NumKvHeads} heads, {configuration.NumGenerated} generated";
+            string name = $"{mode.Name()}, batch {configuration.Batch}, {configuration.NumGenerated} generated";
             chart.Add(name, configuration.Prefix, configuration.Batch / seconds / 1e3);
         }
         return chart;

@@ -27,7 +27,7 @@ internal sealed class GpuDevice : AttentionDevice
         _device = new CudaDevice(0);
         CudaEnvironment environment = CudaEnvironment.Probe();
         Software = $"driver for CUDA {environment.DriverVersion}, NVRTC {environment.CompilerVersion}";
-        MaxKvBytes = Math.Max(0, _meter.FreeBytes - ReservedBytes);
+        MaxKvBytes = Math.Max(0, _meter.Memory.FreeBytes - ReservedBytes);
     }
 
     public override IAttentionBackend Backend => _backend;
@@ -46,7 +46,7 @@ internal sealed class GpuDevice : AttentionDevice
 
     public override int MaxCallsPerSample => 20;
 
-    public override long? UsedBytes => -_meter.FreeBytes;
+    public override long? UsedBytes => _meter.Memory.UsedBytes;
 
     public override ElementType OutputType(ElementType queryType) => queryType;
 
