@@ -14,6 +14,8 @@ namespace Hydragen.Cuda;
 /// </remarks>
 public sealed class CudaBackend : IAttentionBackend
 {
+    private const double Log2E = 1.4426950408889634;
+
     private readonly CudaDevice _device;
     private readonly KernelLibrary _kernels;
     private readonly DeviceWork _work;
@@ -145,15 +147,17 @@ public sealed class CudaBackend : IAttentionBackend
             PartSums = _work.PartSums,
             LayerOffset = pages.LayerOffset(layer),
             NumHeads = shape.NumHeads,
+            NumKvHeads = shape.NumKvHeads,
             GroupSize = shape.GroupSize,
             QueryType = (int)source.ElementType,
             OutputType = (int)result.ElementType,
             Window = options.SlidingWindow ?? int.MaxValue,
             Scale = scale,
             SoftCap = options.LogitSoftCap ?? 0,
+            ScaleBase2 = (float)(scale * Log2E),
         };
         bool hasLogitOptions = !options.AlibiSlopes.IsEmpty || options.LogitSoftCap is not null || scale <= 0;
-        foreach (AttentionWave wave in _work.Work.Waves) Launch(wave, variants, hasLogitOptions, shape, parameters);
+        for (int wave = 0; wave < _work.Work.Waves.Count; wave++) Launch(wave, variants, hasLogitOptions, shape, parameters);
         GC.KeepAlive(query);
         GC.KeepAlive(output);
         GC.KeepAlive(logSumExp);
@@ -170,15 +174,35 @@ public sealed class CudaBackend : IAttentionBackend
         _device.Dispose();
     }
 
-    private unsafe void Launch(
-        in AttentionWave wave, AttentionKernels variants, bool hasLogitOptions, AttentionShape shape, AttentionParameters parameters)
+    private unsafe void Launch(int index, AttentionKernels variants, bool hasLogitOptions, AttentionShape shape, AttentionParameters parameters)
     {
-        for (int i = 0; i < wave.Items.Length; i++)
+        AttentionWave wave = _work.Work.Waves[index];
+        bool isBesideNodes = false;
+        // Nodes first, so that their blocks find multiprocessors of their own; sequences start when those have all started.
+        foreach (ItemClass itemClass in (ReadOnlySpan<ItemClass>)[
+            ItemClass.Scalar, ItemClass.NarrowNode, ItemClass.WideNode, ItemClass.Sequence, ItemClass.ShortSequence])
         {
-            (int first, int count) = wave.Items[i];
+            (int first, int count) = wave.Items[(int)itemClass];
             if (count == 0) continue;
             parameters.Items = _work.Items + first * sizeof(AttentionItem);
-            _kernels.Get(variants.Of((ItemClass)i, hasLogitOptions)).Launch(count, shape.NumKvHeads, parameters);
+            parameters.NumItems = _work.NumItems + (index * AttentionKernels.NumClasses + (int)itemClass) * sizeof(int);
+            parameters.Tickets = _work.Tickets(itemClass);
+            KernelVariant variant = variants.Of(itemClass, hasLogitOptions);
+            CudaKernel kernel = _kernels.Get(variant);
+            long numTasks = (long)count * shape.NumKvHeads;
+            if (!variant.SharesTasks) kernel.Launch(count, shape.NumKvHeads, parameters);
+            else if (itemClass == ItemClass.WideNode)
+            {
+                kernel.Launch(Math.Min(numTasks, _work.Work.NumNodeBlocks), 1, parameters);
+                isBesideNodes = true;
+            }
+            else
+            {
+                long numBlocks = itemClass == ItemClass.ShortSequence ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
+                kernel.Launch(
+                    Math.Min(numBlocks, (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor), 1, parameters, startsEarly: isBesideNodes);
+                isBesideNodes = false;
+            }
         }
         if (wave.NumMergeRows == 0) return;
         var merge = new MergeParameters
@@ -192,7 +216,7 @@ public sealed class CudaBackend : IAttentionBackend
             OutputType = parameters.OutputType,
         };
         _kernels.Get(variants.Merge).Launch(
-            wave.NumMergeRows, (shape.NumHeads + AttentionKernels.HeadsPerMergeBlock - 1) / AttentionKernels.HeadsPerMergeBlock, merge);
+            wave.NumMergeRows, (shape.NumHeads + AttentionKernels.HeadsPerMergeBlock - 1) / AttentionKernels.HeadsPerMergeBlock, merge, startsEarly: true);
     }
 
     private AttentionKernels VariantsOf(int headDim, ElementType storage)

@@ -16,20 +16,20 @@ public sealed class AttentionWorkTests
         for (int seed = 0; seed < 30; seed++)
         {
             Scenario scenario = RandomTrees.Create(seed);
-            foreach (bool isScalar in (bool[])[false, true]) Verify(scenario, new AttentionWork(numMultiprocessors, workspaceBytes), isScalar);
+            foreach (bool isScalar in (bool[])[false, true]) Verify(scenario, new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes), isScalar);
         }
         var large = new Scenario(new AttentionShape(6, 2, 24), 5);
         int root = large.AddNode(-1, 2500), child = large.AddNode(root, 1100);
         large.AddSequence(root, 140, 1200);
         for (int i = 0; i < 70; i++) large.AddSequence(child, 1 + i % 2, 3 * i + 2);
-        Verify(large.Fill(), new AttentionWork(numMultiprocessors, workspaceBytes), false);
+        Verify(large.Fill(), new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes), false);
     }
 
     private static void Verify(Scenario scenario, AttentionWork work, bool isScalar)
     {
         AttentionPlan plan = scenario.Plan();
         int group = scenario.Shape.GroupSize;
-        int[] vectorsPerItem = [8, 64, 128, 8];
+        int[] vectorsPerItem = [8, 8, 64, 128, 8];
         work.Compile(plan, scenario.Shape, vectorsPerItem, isScalar);
         var keys = new List<int>[plan.NumRows * group];
         for (int i = 0; i < keys.Length; i++) keys[i] = [];

@@ -9,15 +9,18 @@ namespace Hydragen.Cuda;
 internal sealed class AttentionKernels
 {
     /// <summary>Classes of items; one kernel each.</summary>
-    public const int NumClasses = 4;
+    public const int NumClasses = 5;
 
-    private const int MergeWarps = 4, SequenceWarps = 4, ScalarWarps = 8, MaxNodeStages = 2;
+    /// <summary>Keys up to which one warp computes an item of <see cref="ItemClass.ShortSequence"/> faster than four do.</summary>
+    public const int MaxShortKeys = 96;
 
-    // One warp copies, the rest of its group of four gives its registers to two groups that multiply 64 vectors each.
-    private const int HopperWarps = 12, HopperVectors = 128, MaxHopperStages = 3, BarriersPerStage = 4;
+    private const int MergeWarps = 4, MaxSequenceWarps = 4, SequenceStages = 2, SequenceSlots = 16, ScalarWarps = 8, MaxNodeStages = 2;
 
-    // Two blocks of this size fit on one multiprocessor of the largest GPUs.
-    private const int SequenceRingBytes = 96 << 10;
+    // Shared memory besides the dynamic.
+    private const int SequenceStaticBytes = 1024;
+
+    // One warp copies keys, one values, two queries; two groups of four multiply 64 vectors each.
+    private const int HopperWarps = 12, HopperVectors = 128, BarriersPerStage = 4, BarriersPerQuery = 2;
 
     /// <param name="headDim">Elements of a head.</param>
     /// <param name="storage">Element type of keys, values and, but for the scalar kernel, queries.</param>
@@ -28,39 +31,49 @@ internal sealed class AttentionKernels
         string defines = Defines(headDim, storage);
         Scalar = new KernelVariant("attention_scalar", defines, ScalarWarps * 32, ScalarWarps * headDim * sizeof(float));
         Merge = new KernelVariant("attention_merge", Defines(headDim, ElementType.Float32), MergeWarps * 32, 0);
-        VectorsPerItem = [8, 64, 128, ScalarWarps];
-        Sequence = Narrow = Wide = [];
+        VectorsPerItem = [8, 8, 64, 128, ScalarWarps];
+        Sequence = Short = Narrow = Wide = [];
         if (storage == ElementType.Float32) return;
 
         int pageBytes = (int)PageLayout.HeadBytes(headDim, storage);
-        int stages = Math.Clamp(SequenceRingBytes / pageBytes, 2, 6);
-        while (stages > 1 && stages * pageBytes > maxSharedBytes) stages--;
-        Sequence = WithOptions("attention_sequence", $"{defines} STAGES={stages}", SequenceWarps, stages * pageBytes);
+        int sliceBytes = SequenceSlots * (pageBytes / KvCache.PageSize);
+        TasksPerShortBlock = MaxSequenceWarps * SequenceStages * sliceBytes + SequenceStaticBytes <= maxSharedBytes ? MaxSequenceWarps : MaxSequenceWarps / 2;
+        Sequence = SequenceOf(TasksPerShortBlock, SequenceStages);
+        Short = SequenceOf(1, 1);
         Narrow = Node(4) ?? throw new PlatformNotSupportedException($"A head of {headDim} elements needs more shared memory than the {maxSharedBytes} bytes of this GPU.");
-        Wide = (hasHopper && headDim is (64 or 128 or 256) ? Hopper() : null) ?? Node(8) ?? Narrow;
+        Wide = Node(8) ?? Narrow;
         if (ReferenceEquals(Wide, Narrow)) VectorsPerItem[(int)ItemClass.WideNode] = VectorsPerItem[(int)ItemClass.NarrowNode];
-
-        KernelVariant[]? Hopper()
+        if (hasHopper && headDim is 64 or 128 or 256)
         {
-            var variants = new KernelVariant[2];
-            for (int options = 0; options < 2; options++)
-            {
-                int numKeys = headDim > 128 || options == 1 ? KvCache.PageSize : 2 * KvCache.PageSize;
-                int stageBytes = numKeys / KvCache.PageSize * pageBytes + BarriersPerStage * sizeof(long);
-                int bytes = HopperVectors * headDim * sizeof(ushort) + 2 * sizeof(int);
-                int numStages = Math.Min(MaxHopperStages, (maxSharedBytes - bytes) / stageBytes);
-                if (numStages < 1) return null;
-                variants[options] = new KernelVariant(
-                    "attention_node_hopper", $"{defines} STAGES={numStages} LOGIT_OPTIONS={options}", HopperWarps * 32, bytes + numStages * stageBytes);
-            }
-            return variants;
+            // The logit options of the largest heads leave too few registers.
+            Wide = [Hopper(0), headDim > 128 ? Wide[1] : Hopper(1)];
+            // Keys that nobody else reads come as fast for few vectors as for many.
+            VectorsPerItem[(int)ItemClass.NarrowNode] = VectorsPerItem[(int)ItemClass.Sequence];
+        }
+
+        KernelVariant[] SequenceOf(int taskWarps, int stages) =>
+            WithOptions(
+                "attention_sequence",
+                $"{defines} WARPS={TasksPerShortBlock} TASK_WARPS={taskWarps} BULK_COPIES={(hasHopper && taskWarps > 1 ? 1 : 0)}", TasksPerShortBlock,
+                TasksPerShortBlock * stages * sliceBytes, sharesTasks: true);
+
+        KernelVariant Hopper(int options)
+        {
+            int numKeys = headDim > 128 || options == 1 ? KvCache.PageSize : 2 * KvCache.PageSize;
+            int stageBytes = numKeys / KvCache.PageSize * pageBytes + BarriersPerStage * sizeof(long);
+            int queryBytes = HopperVectors * headDim * sizeof(ushort) + BarriersPerQuery * sizeof(long);
+            int numQueries = 2 * queryBytes + 2 * stageBytes <= maxSharedBytes ? 2 : 1, numStages = 2;
+            if (numQueries * queryBytes + 4 * stageBytes <= maxSharedBytes) numStages = 4;
+            return new KernelVariant(
+                "attention_node_hopper", $"{defines} STAGES={numStages} QUERY_BUFFERS={numQueries} LOGIT_OPTIONS={options}", HopperWarps * 32,
+                numQueries * queryBytes + numStages * stageBytes, SharesTasks: true);
         }
 
         KernelVariant[]? Node(int warps)
         {
             for (int nodeStages = MaxNodeStages; nodeStages > 0; nodeStages--)
             {
-                int bytes = warps * 16 * PageLayout.PaddedHeadDim(headDim) * sizeof(ushort) + nodeStages * pageBytes + 2 * sizeof(int);
+                int bytes = warps * 16 * PageLayout.PaddedHeadDim(headDim) * sizeof(ushort) + nodeStages * pageBytes;
                 if (bytes <= maxSharedBytes) return WithOptions("attention_node", $"{defines} WARPS={warps} STAGES={nodeStages}", warps, bytes);
             }
             return null;
@@ -69,6 +82,9 @@ internal sealed class AttentionKernels
 
     /// <summary>Vectors that an item of a class may have.</summary>
     public int[] VectorsPerItem { get; }
+
+    /// <summary>Tasks that a block of <see cref="ItemClass.ShortSequence"/> computes at a time.</summary>
+    public int TasksPerShortBlock { get; }
 
     /// <summary>Heads that a block of <see cref="Merge"/> merges.</summary>
     public static int HeadsPerMergeBlock => MergeWarps;
@@ -81,12 +97,14 @@ internal sealed class AttentionKernels
 
     private KernelVariant[] Sequence { get; }
 
+    private KernelVariant[] Short { get; }
+
     private KernelVariant[] Narrow { get; }
 
     private KernelVariant[] Wide { get; }
 
     /// <summary>All kernels that this head size and type may run.</summary>
-    public IEnumerable<KernelVariant> All => ((KernelVariant[])[.. Sequence, .. Narrow, .. Wide, Scalar, Merge]).Distinct();
+    public IEnumerable<KernelVariant> All => ((KernelVariant[])[.. Sequence, .. Short, .. Narrow, .. Wide, Scalar, Merge]).Distinct();
 
     /// <summary>The constants that every kernel has.</summary>
     public static string Defines(int headDim, ElementType storage) => $"HEAD_DIM={headDim} STORAGE={(int)storage}";
@@ -97,11 +115,12 @@ internal sealed class AttentionKernels
     public KernelVariant Of(ItemClass itemClass, bool hasLogitOptions) => itemClass switch
     {
         ItemClass.Sequence => Sequence[hasLogitOptions ? 1 : 0],
+        ItemClass.ShortSequence => Short[hasLogitOptions ? 1 : 0],
         ItemClass.NarrowNode => Narrow[hasLogitOptions ? 1 : 0],
         ItemClass.WideNode => Wide[hasLogitOptions ? 1 : 0],
         _ => Scalar,
     };
 
-    private static KernelVariant[] WithOptions(string name, string defines, int warps, int sharedBytes) =>
-        [.. ((int[])[0, 1]).Select(value => new KernelVariant(name, $"{defines} LOGIT_OPTIONS={value}", warps * 32, sharedBytes))];
+    private static KernelVariant[] WithOptions(string name, string defines, int warps, int sharedBytes, bool sharesTasks = false) =>
+        [.. ((int[])[0, 1]).Select(value => new KernelVariant(name, $"{defines} LOGIT_OPTIONS={value}", warps * 32, sharedBytes, sharesTasks))];
 }

@@ -7,6 +7,8 @@ namespace Hydragen.Cuda;
 internal struct AttentionParameters
 {
     public nint Items;
+    public nint NumItems;
+    public nint Tickets;
     public nint Pages;
     public nint RowPositions;
     public nint PartSlots;
@@ -18,10 +20,12 @@ internal struct AttentionParameters
     public nint PartSums;
     public long LayerOffset;
     public int NumHeads;
+    public int NumKvHeads;
     public int GroupSize;
     public int QueryType;
     public int OutputType;
     public int Window;
     public float Scale;
     public float SoftCap;
+    public float ScaleBase2;
 }

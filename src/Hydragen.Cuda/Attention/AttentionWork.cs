@@ -4,27 +4,34 @@ using Hydragen.Core;
 namespace Hydragen.Cuda;
 
 /// <summary>
-/// A plan compiled to the work lists of the kernels. A segment's vectors are cut into tiles and its keys into splits, so that every class
-/// of items gives each multiprocessor several blocks; splits start at page borders. A row with one partial result writes it straight to
+/// A plan compiled to the work lists of the kernels. A segment's vectors are cut into tiles and its keys into splits, so that all
+/// multiprocessors have work until the end; splits start at page borders. A row with one partial result writes it straight to
 /// the output; the others' go to a workspace, in waves of rows that bound its size. Equal plans give equal lists.
 /// </summary>
-internal sealed class AttentionWork(int numMultiprocessors, long maxWorkspaceBytes)
+internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
 {
     /// <summary>Bytes that the partial results of a wave may take.</summary>
     public const long DefaultWorkspaceBytes = 256 << 20;
 
     private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, NoPart = -1;
 
+    // Blocks of the sequence kernel on a multiprocessor.
+    private const int SequenceBlocks = 3;
+
+    // What an item costs a block besides its pages, and what a page of 32 KiB costs a block of the sequence kernel when memory is not what
+    // it waits for (measured on an H200).
+    private const double SecondsPerNodeTask = 4e-6, SecondsPerSequenceTask = 1.6e-6, SecondsPerByte = 1.4e-6 / (32 << 10);
+
     private readonly int[] _pagesPerSplit = new int[AttentionKernels.NumClasses];
     private readonly List<AttentionItem> _items = [];
     private readonly List<AttentionWave> _waves = [];
     private readonly List<int> _mergeRows = [];
-    private readonly List<AttentionItem>[] _waveItems = [[], [], [], []];
+    private readonly List<AttentionItem>[] _waveItems = [[], [], [], [], []];
     private int[] _numParts = [], _firstSlots = [], _numAssigned = [], _partSlots = [], _segmentParts = [];
     private AttentionPlan _plan = null!;
     private int _groupSize;
     private int[] _vectorsPerItem = [];
-    private bool _isScalar;
+    private bool _isScalar, _hasShortSequences;
 
     /// <summary>Waves in order.</summary>
     public IReadOnlyList<AttentionWave> Waves => _waves;
@@ -47,7 +54,7 @@ internal sealed class AttentionWork(int numMultiprocessors, long maxWorkspaceByt
     private int NumSegmentRows { get; set; }
 
     /// <summary>Bytes that the partial results of one row take.</summary>
-    public static long BytesPerSlot(AttentionShape shape) => (long)shape.NumHeads * (shape.HeadDim + 4) * sizeof(float);
+    public static long BytesPerSlot(AttentionShape shape) => (long)shape.NumHeads * (shape.HeadDim + 2) * sizeof(float);
 
     /// <summary>Compiles a plan.</summary>
     /// <param name="plan">Rows and segments.</param>
@@ -63,7 +70,8 @@ internal sealed class AttentionWork(int numMultiprocessors, long maxWorkspaceByt
         NumSlots = 0;
         MaxPage = -1;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
-        ChooseSplits(shape.NumKvHeads);
+        _hasShortSequences = HasShortSequences();
+        ChooseSplits(shape);
         CountParts();
         Ensure(ref _firstSlots, plan.NumRows);
         Ensure(ref _numAssigned, plan.NumRows);
@@ -71,27 +79,83 @@ internal sealed class AttentionWork(int numMultiprocessors, long maxWorkspaceByt
         for (int firstRow = 0; firstRow < plan.NumRows;) firstRow = AddWave(firstRow, slotsPerWave);
     }
 
+    /// <summary>Blocks of the node kernel that leave the other multiprocessors to the sequences, so that both together finish soonest.</summary>
+    public int NumNodeBlocks { get; private set; }
+
     private ItemClass ClassOf(in AttentionSegment segment)
     {
         long numVectors = (long)segment.NumRows * _groupSize;
         return _isScalar ? ItemClass.Scalar
-            : numVectors <= _vectorsPerItem[(int)ItemClass.Sequence] ? ItemClass.Sequence
+            : numVectors <= _vectorsPerItem[(int)ItemClass.Sequence] ? _hasShortSequences ? ItemClass.ShortSequence : ItemClass.Sequence
             : numVectors <= _vectorsPerItem[(int)ItemClass.NarrowNode] ? ItemClass.NarrowNode
             : ItemClass.WideNode;
     }
 
-    private void ChooseSplits(int numKvHeads)
+    // One class for all: a launch more would cost more than it gains.
+    private bool HasShortSequences()
     {
+        foreach (AttentionSegment segment in _plan.Segments)
+        {
+            if ((long)segment.NumRows * _groupSize <= _vectorsPerItem[(int)ItemClass.Sequence] && segment.NumKeys > AttentionKernels.MaxShortKeys) return false;
+        }
+        return true;
+    }
+
+    private void ChooseSplits(AttentionShape shape)
+    {
+        double bytesPerPage = 2.0 * KvCache.PageSize * shape.HeadDim * sizeof(ushort), secondsPerPart = 2 * BytesPerSlot(shape) / rates.Bytes;
+        double flopsPerPage = 4.0 * KvCache.PageSize * shape.HeadDim * _vectorsPerItem[(int)ItemClass.WideNode];
+        int numReaders = rates.NumMultiprocessors * SequenceBlocks;
+        var sequences = new WorkBalance(bytesPerPage * SecondsPerByte, SecondsPerSequenceTask, MinPagesPerSplit);
+        var nodes = new WorkBalance(flopsPerPage / rates.Flops, SecondsPerNodeTask, MinPagesPerSplit);
+        double sequenceBytes = 0;
         Span<long> pages = stackalloc long[AttentionKernels.NumClasses];
         foreach (AttentionSegment segment in _plan.Segments)
         {
+            if (segment.NumKeys == 0) continue;
             ItemClass itemClass = ClassOf(segment);
-            long numTiles = ((long)segment.NumRows * _groupSize + _vectorsPerItem[(int)itemClass] - 1) / _vectorsPerItem[(int)itemClass];
-            pages[(int)itemClass] += numTiles * numKvHeads * segment.NumPages;
+            long numTiles = ((long)segment.NumRows * _groupSize + _vectorsPerItem[(int)itemClass] - 1) / _vectorsPerItem[(int)itemClass] * shape.NumKvHeads;
+            pages[(int)itemClass] += numTiles * segment.NumPages;
+            if (itemClass is ItemClass.Sequence or ItemClass.ShortSequence)
+            {
+                sequences.Add(segment.NumPages, numTiles, segment.NumRows);
+                sequenceBytes += numTiles * (bytesPerPage / KvCache.PageSize) * segment.NumKeys;
+            }
+            if (itemClass == ItemClass.WideNode) nodes.Add(segment.NumPages, numTiles, segment.NumRows);
         }
-        int numBlocks = numMultiprocessors * BlocksPerMultiprocessor;
+        int numBlocks = rates.NumMultiprocessors * BlocksPerMultiprocessor;
         for (int i = 0; i < pages.Length; i++)
             _pagesPerSplit[i] = (int)Math.Clamp((pages[i] + numBlocks - 1) / numBlocks, MinPagesPerSplit, int.MaxValue);
+        _pagesPerSplit[(int)ItemClass.Sequence] = sequences.Choose(numReaders, secondsPerPart);
+        _pagesPerSplit[(int)ItemClass.ShortSequence] = int.MaxValue;
+        ShareMultiprocessors(nodes, secondsPerPart, numMultiprocessors => Math.Max(
+            sequenceBytes / rates.Bytes, sequences.Seconds(_pagesPerSplit[(int)ItemClass.Sequence], numMultiprocessors * SequenceBlocks)));
+    }
+
+    /// <summary>
+    /// Nodes are bound by arithmetic and sequences by memory, so they run side by side: blocks of the node kernel have a multiprocessor each,
+    /// sequences the others, and all when the nodes are done.
+    /// </summary>
+    /// <param name="nodes">The nodes.</param>
+    /// <param name="secondsPerPart">What each further partial result of a row costs.</param>
+    /// <param name="sequenceSeconds">How long some multiprocessors need for all sequences.</param>
+    private void ShareMultiprocessors(WorkBalance nodes, double secondsPerPart, Func<int, double> sequenceSeconds)
+    {
+        NumNodeBlocks = rates.NumMultiprocessors;
+        _pagesPerSplit[(int)ItemClass.WideNode] = nodes.Choose(rates.NumMultiprocessors, secondsPerPart);
+        double alone = sequenceSeconds(rates.NumMultiprocessors);
+        // Short sequences are given to blocks before it is known when these start.
+        if (nodes.IsEmpty || _hasShortSequences || alone == 0) return;
+        double best = nodes.Seconds(_pagesPerSplit[(int)ItemClass.WideNode], NumNodeBlocks) + alone;
+        int step = Math.Max(1, rates.NumMultiprocessors / 32);
+        for (int numBlocks = rates.NumMultiprocessors - step; numBlocks >= 1; numBlocks -= step)
+        {
+            int pages = nodes.Choose(numBlocks, secondsPerPart);
+            double nodeSeconds = nodes.Seconds(pages, numBlocks), beside = sequenceSeconds(rates.NumMultiprocessors - numBlocks);
+            double seconds = nodeSeconds + Math.Max(0, 1 - nodeSeconds / beside) * alone;
+            if (seconds >= best) continue;
+            (best, NumNodeBlocks, _pagesPerSplit[(int)ItemClass.WideNode]) = (seconds, numBlocks, pages);
+        }
     }
 
     private int CountSplits(in AttentionSegment segment)

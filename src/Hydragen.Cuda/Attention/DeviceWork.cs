@@ -8,15 +8,22 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
 {
     private const int Alignment = 256;
 
+    // Two counters for each class of items, which the kernels leave at zero.
+    private const int TicketsPerClass = 2;
+
     private readonly DeviceScratch _lists = new(device), _parts = new(device), _slopes = new(device);
+    private readonly DeviceMemory _tickets = ClearTickets(device);
     private float[] _sentSlopes = [];
     private (long PlanId, AttentionShape? Shape, bool IsScalar, CudaKvCache? Cache) _key;
     private byte[] _staging = [];
 
     /// <summary>The host's side.</summary>
-    public AttentionWork Work { get; } = new(device.NumMultiprocessors, maxWorkspaceBytes);
+    public AttentionWork Work { get; } = new(device.Rates, maxWorkspaceBytes);
 
     public nint Items { get; private set; }
+
+    /// <summary>For each wave and <see cref="ItemClass"/> the number of items.</summary>
+    public nint NumItems { get; private set; }
 
     public nint Pages { get; private set; }
 
@@ -43,7 +50,8 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         ReadOnlySpan<byte> items = MemoryMarshal.AsBytes(Work.Items), positions = MemoryMarshal.AsBytes(plan.RowPositions);
         ReadOnlySpan<byte> slots = MemoryMarshal.AsBytes(Work.PartSlots), rows = MemoryMarshal.AsBytes(Work.MergeRows);
         int pagesOffset = Align(items.Length), positionsOffset = pagesOffset + Align(plan.PageTable.Length * sizeof(ulong));
-        int slotsOffset = positionsOffset + Align(positions.Length), rowsOffset = slotsOffset + Align(slots.Length), size = rowsOffset + rows.Length;
+        int slotsOffset = positionsOffset + Align(positions.Length), rowsOffset = slotsOffset + Align(slots.Length);
+        int countsOffset = rowsOffset + Align(rows.Length), size = countsOffset + Work.Waves.Count * AttentionKernels.NumClasses * sizeof(int);
         if (_staging.Length < size) _staging = new byte[Math.Max(size, _staging.Length * 2)];
         items.CopyTo(_staging);
         Span<nint> pages = MemoryMarshal.Cast<byte, nint>(_staging.AsSpan(pagesOffset))[..plan.PageTable.Length];
@@ -51,16 +59,24 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         positions.CopyTo(_staging.AsSpan(positionsOffset));
         slots.CopyTo(_staging.AsSpan(slotsOffset));
         rows.CopyTo(_staging.AsSpan(rowsOffset));
+        Span<int> counts = MemoryMarshal.Cast<byte, int>(_staging.AsSpan(countsOffset));
+        for (int wave = 0; wave < Work.Waves.Count; wave++)
+        {
+            for (int i = 0; i < AttentionKernels.NumClasses; i++) counts[wave * AttentionKernels.NumClasses + i] = Work.Waves[wave].Items[i].Count;
+        }
 
         nint lists = _lists.Reserve(size);
         device.Upload<byte>(lists, _staging.AsSpan(0, size));
         (Items, Pages, RowPositions, PartSlots, MergeRows) =
             (lists, lists + pagesOffset, lists + positionsOffset, lists + slotsOffset, lists + rowsOffset);
-        long sumsBytes = 4L * Work.NumSlots * shape.NumHeads * sizeof(float);
-        PartSums = _parts.Reserve(AttentionWork.BytesPerSlot(shape) * Work.NumSlots);
-        PartOutput = PartSums + (nint)sumsBytes;
+        NumItems = lists + countsOffset;
+        PartOutput = _parts.Reserve(AttentionWork.BytesPerSlot(shape) * Work.NumSlots);
+        PartSums = PartOutput + (nint)((long)Work.NumSlots * shape.NumHeads * shape.HeadDim * sizeof(float));
         _key = (plan.Id, shape, isScalar, cache);
     }
+
+    /// <summary>The counters of a class.</summary>
+    public nint Tickets(ItemClass itemClass) => _tickets.Value + (int)itemClass * TicketsPerClass * sizeof(int);
 
     /// <summary>The slopes in device memory; 0 when there are none.</summary>
     public nint Slopes(ReadOnlySpan<float> slopes)
@@ -80,6 +96,14 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         _lists.Dispose();
         _parts.Dispose();
         _slopes.Dispose();
+        _tickets.Dispose();
+    }
+
+    private static DeviceMemory ClearTickets(CudaDevice device)
+    {
+        DeviceMemory memory = device.Allocate(AttentionKernels.NumClasses * TicketsPerClass * sizeof(int));
+        device.Clear(memory);
+        return memory;
     }
 
     private static int Align(int bytes) => checked(bytes + Alignment - 1) / Alignment * Alignment;

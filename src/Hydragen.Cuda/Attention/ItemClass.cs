@@ -3,8 +3,11 @@ namespace Hydragen.Cuda;
 /// <summary>Which kernel computes an item.</summary>
 internal enum ItemClass
 {
-    /// <summary>Few vectors, matrix instructions with keys on the wide side.</summary>
+    /// <summary>Few vectors, matrix instructions with keys on the wide side; four warps an item.</summary>
     Sequence,
+
+    /// <summary>The same with few keys; one warp an item.</summary>
+    ShortSequence,
 
     /// <summary>At most 64 vectors a block.</summary>
     NarrowNode,

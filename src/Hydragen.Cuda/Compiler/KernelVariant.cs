@@ -5,7 +5,8 @@ namespace Hydragen.Cuda;
 /// <param name="Defines">Preprocessor constants, <c>NAME=value</c>, separated by spaces.</param>
 /// <param name="NumThreads">Threads of a block.</param>
 /// <param name="SharedBytes">Dynamic shared memory of a block.</param>
-internal sealed record KernelVariant(string Name, string Defines, int NumThreads, int SharedBytes)
+/// <param name="SharesTasks">Whether any number of blocks shares the work; otherwise each item and key/value head has a block of its own.</param>
+internal sealed record KernelVariant(string Name, string Defines, int NumThreads, int SharedBytes, bool SharesTasks = false)
 {
     public override string ToString() => $"{Name}[{Defines}]";
 }

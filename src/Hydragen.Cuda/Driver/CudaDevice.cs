@@ -18,6 +18,9 @@ internal sealed unsafe class CudaDevice : IDisposable
         NumMultiprocessors = Attribute(_device, DeviceAttribute.MultiprocessorCount);
         MaxSharedBytes = Attribute(_device, DeviceAttribute.MaxSharedMemoryPerBlockOptin);
         L2Bytes = Attribute(_device, DeviceAttribute.L2CacheBytes);
+        Rates = DeviceRates.Of(
+            NumMultiprocessors, Attribute(_device, DeviceAttribute.ClockKilohertz), Attribute(_device, DeviceAttribute.MemoryClockKilohertz),
+            Attribute(_device, DeviceAttribute.MemoryBusBits));
         Context = new PrimaryContext(_device);
         Context.MakeCurrent();
         Stream = new CudaStream(Context);
@@ -31,6 +34,9 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     /// <summary>Shared memory that one block may have.</summary>
     public int MaxSharedBytes { get; }
+
+    /// <summary>How fast it works, for plans.</summary>
+    public DeviceRates Rates { get; }
 
     /// <summary>Size of the last cache.</summary>
     public int L2Bytes { get; }

@@ -3,7 +3,10 @@ namespace Hydragen.Cuda;
 /// <summary>The device attributes that are asked for, with the driver's numbers.</summary>
 internal enum DeviceAttribute
 {
+    ClockKilohertz = 13,
     MultiprocessorCount = 16,
+    MemoryClockKilohertz = 36,
+    MemoryBusBits = 37,
     L2CacheBytes = 38,
     ComputeCapabilityMajor = 75,
     ComputeCapabilityMinor = 76,

@@ -116,8 +116,9 @@ internal static unsafe partial class DriverApi
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuFuncSetAttribute")]
     public static partial int FuncSetAttribute(nint function, int attribute, int value);
 
-    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuLaunchKernel")]
-    public static partial int LaunchKernel(
-        nint function, uint gridX, uint gridY, uint gridZ, uint blockX, uint blockY, uint blockZ, uint sharedBytes, nint stream,
-        void** parameters, void** extra);
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuOccupancyMaxActiveBlocksPerMultiprocessor")]
+    public static partial int MaxActiveBlocks(out int numBlocks, nint function, int blockSize, nuint sharedBytes);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuLaunchKernelEx")]
+    public static partial int LaunchKernel(LaunchConfiguration* configuration, nint function, void** parameters, void** extra);
 }

@@ -5,12 +5,14 @@
 #include "common.cuh"
 
 #define WARPS 4
+// Groups of 4 columns that a lane has.
+#define GROUPS ((HEAD_DIM + 127) / 128)
 
 struct MergeParameters
 {
     const int* rows;         // [numMergeRows, 3] of (row, slot of its first part, parts)
     const float* partOutput; // [numSlots, numHeads, HEAD_DIM]
-    const float4* partSums;  // [numSlots, numHeads] of (maxBase2, sum, weight, unused)
+    const float2* partSums;  // [numSlots, numHeads] of (referenceBase2, sum)
     void* output;            // [numRows, numHeads, HEAD_DIM], outputType
     float* logSumExp;        // [numRows, numHeads], natural log, or null
     int numHeads;
@@ -20,40 +22,55 @@ struct MergeParameters
 extern "C" __global__ void __launch_bounds__(WARPS * 32) attention_merge(const MergeParameters p)
 {
     const int head = blockIdx.y * WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
-    if (head >= p.numHeads) return;
     const int row = p.rows[blockIdx.x * 3], first_slot = p.rows[blockIdx.x * 3 + 1], num_parts = p.rows[blockIdx.x * 3 + 2];
+    wait_for_dependency();
+    if (head >= p.numHeads) return;
     const long long row_head = (long long)row * p.numHeads + head, first = (long long)first_slot * p.numHeads + head;
     float maximum = -float_from_bits(INFINITY_BITS);
-    bool is_empty = true;
-    for (int part = 0; part < num_parts; part++)
+    for (int part = lane; part < num_parts; part += 32)
     {
-        float4 sums = p.partSums[first + (long long)part * p.numHeads];
-        if (sums.y == 0.0f) continue;
-        is_empty = false;
-        maximum = fmaxf(maximum, sums.x);
+        float2 sums = p.partSums[first + (long long)part * p.numHeads];
+        if (sums.y != 0.0f) maximum = fmaxf(maximum, sums.x);
     }
-    double sum = 0, weight = 0;
+#pragma unroll
+    for (int mask = 1; mask <= 16; mask *= 2) maximum = fmaxf(maximum, shuffle_xor(maximum, mask));
+    double sum = 0, values[GROUPS][4] = {};
+#pragma unroll 2
     for (int part = 0; part < num_parts; part++)
     {
-        float4 sums = p.partSums[first + (long long)part * p.numHeads];
-        if (sums.y == 0.0f) continue;
-        double share = exp2_approx(sums.x - maximum);
+        const long long slot_head = first + (long long)part * p.numHeads;
+        const float2 sums = p.partSums[slot_head];
+        const double share = sums.y == 0.0f ? 0.0 : (double)exp2_approx(sums.x - maximum);
         sum += share * sums.y;
-        weight += share * sums.z;
+#pragma unroll
+        for (int i = 0; i < GROUPS; i++)
+        {
+            int column = i * 128 + lane * 4;
+            if (column >= HEAD_DIM) continue;
+            float4 part_values = *(const float4*)(p.partOutput + slot_head * HEAD_DIM + column);
+            // Not a product with zero: a part without visible keys may hold NaN.
+            if (share == 0.0) continue;
+            values[i][0] += share * part_values.x;
+            values[i][1] += share * part_values.y;
+            values[i][2] += share * part_values.z;
+            values[i][3] += share * part_values.w;
+        }
     }
+    const bool is_empty = sum == 0.0;
     if (lane == 0 && p.logSumExp)
         p.logSumExp[row_head] = is_empty ? -float_from_bits(INFINITY_BITS) : (maximum + log2_approx((float)sum)) * LN_2;
-    const double reciprocal = is_empty ? 0 : 1 / weight;
-    for (int column = lane; column < HEAD_DIM; column += 32)
+    const double reciprocal = is_empty ? 0 : 1 / sum;
+#pragma unroll
+    for (int i = 0; i < GROUPS; i++)
     {
-        double value = 0;
-        for (int part = 0; part < num_parts; part++)
-        {
-            long long slot_head = first + (long long)part * p.numHeads;
-            float4 sums = p.partSums[slot_head];
-            if (sums.y == 0.0f) continue;
-            value += (double)exp2_approx(sums.x - maximum) * p.partOutput[slot_head * HEAD_DIM + column];
-        }
-        store_element(p.output, p.outputType, row_head * HEAD_DIM + column, (float)(value * reciprocal));
+        int column = i * 128 + lane * 4;
+        if (column >= HEAD_DIM) continue;
+        float results[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) results[j] = (float)(values[i][j] * reciprocal);
+        long long index = row_head * HEAD_DIM + column;
+        if (p.outputType == FLOAT32) *(float4*)((float*)p.output + index) = make_float4(results[0], results[1], results[2], results[3]);
+        else
+            *(uint2*)((u16*)p.output + index) = make_uint2(pack(results[0], results[1], p.outputType), pack(results[2], results[3], p.outputType));
     }
 }

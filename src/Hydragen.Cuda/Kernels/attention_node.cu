@@ -2,7 +2,7 @@
 // One block computes ROWS vectors of one item and key/value head; a warp owns 16 of them.
 // Grid (numItems, numKvHeads), block WARPS * 32. STORAGE is a 16-bit type, also that of the queries.
 // Defines: WARPS, STAGES (pages in shared memory), LOGIT_OPTIONS.
-// Dynamic shared memory: queries [ROWS, PADDED_DIM], STAGES pages of keys and values, the range of keys (2 ints).
+// Dynamic shared memory: queries [ROWS, PADDED_DIM], STAGES pages of keys and values.
 #define ROWS (WARPS * 16)
 #define THREADS (WARPS * 32)
 // The outputs of large heads leave registers for the scores of fewer keys.
@@ -33,15 +33,50 @@ DEVICE void load_page(const AttentionParameters& p, const AttentionItem& item, i
     }
 }
 
+// scores = queries * keys' for a warp's 16 rows and KEYS slots of a page.
+DEVICE void multiply_keys(float (&scores)[KEY_TILES][4], u32 query, int first_row, u32 keys, int first_slot, int lane)
+{
+#pragma unroll
+    for (int n = 0; n < KEY_TILES; n++) scores[n][0] = scores[n][1] = scores[n][2] = scores[n][3] = 0.0f;
+#pragma unroll
+    for (int k = 0; k < PADDED_DIM / 16; k++)
+    {
+        u32 a[4];
+        load_matrices(a, query + tile_offset<ROWS>(first_row + lane % 16, k * 16, lane / 16));
+#pragma unroll
+        for (int n = 0; n < KEY_TILES / 2; n++)
+        {
+            u32 b[4];
+            load_matrices(b, keys + tile_offset<PAGE_SIZE>(first_slot + n * 16 + lane % 8 + lane / 16 * 8, k * 16, lane / 8 % 2));
+            multiply_add(scores[2 * n], a, b[0], b[1]);
+            multiply_add(scores[2 * n + 1], a, b[2], b[3]);
+        }
+    }
+}
+
+// The same for 8 slots.
+DEVICE void multiply_eight(float (&scores)[4], u32 query, int first_row, u32 keys, int first_slot, int lane)
+{
+    scores[0] = scores[1] = scores[2] = scores[3] = 0.0f;
+#pragma unroll 1
+    for (int k = 0; k < PADDED_DIM / 16; k++)
+    {
+        u32 a[4], b[4];
+        load_matrices(a, query + tile_offset<ROWS>(first_row + lane % 16, k * 16, lane / 16));
+        load_matrices(b, keys + tile_offset<PAGE_SIZE>(first_slot + lane % 8, k * 16, lane / 8 % 2));
+        multiply_add(scores, a, b[0], b[1]);
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node(const AttentionParameters p)
 {
     const AttentionItem item = p.items[blockIdx.x];
     const int kv_head = blockIdx.y;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const u32 query_tile = shared_address(shared_memory), stages = query_tile + QUERY_BYTES;
-    load_query(p, item, kv_head, query_tile);
+    load_query(p, item, kv_head, query_tile, threadIdx.x, THREADS);
     VectorPair pair = make_pair(p, item, kv_head, warp * 16, lane);
-    const KeyRange needed = block_keys(p, item, (int*)(shared_memory + QUERY_BYTES + STAGES * STAGE_BYTES));
+    const KeyRange needed = needed_keys(p, item, lane);
     const int first_page = (item.firstSlot + needed.first) / PAGE_SIZE;
     const int end_page = needed.first < needed.end ? (item.firstSlot + needed.end - 1) / PAGE_SIZE + 1 : first_page;
     float output[DIM_TILES][4] = {};
@@ -63,26 +98,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node(const At
 #pragma unroll 1
         for (int part = 0; part < PAGE_SIZE; part += KEYS)
         {
-            float scores[KEY_TILES][4] = {};
-#pragma unroll
-            for (int k = 0; k < PADDED_DIM / 16; k++)
-            {
-                u32 a[4];
-                load_matrices(a, query_tile + tile_offset<ROWS>(warp * 16 + lane % 16, k * 16, lane / 16));
-#pragma unroll
-                for (int n = 0; n < KEY_TILES / 2; n++)
-                {
-                    u32 b[4];
-                    load_matrices(b, keys + tile_offset<PAGE_SIZE>(part + n * 16 + lane % 8 + lane / 16 * 8, k * 16, lane / 8 % 2));
-                    multiply_add(scores[2 * n], a, b[0], b[1]);
-                    multiply_add(scores[2 * n + 1], a, b[2], b[3]);
-                }
-            }
-            float corrections[2];
-            softmax_step(p, pair, scores, page * PAGE_SIZE + part - item.firstSlot, lane, corrections);
-            scale_output(output, corrections);
+            float scores[KEY_TILES][4], corrections[2];
+            multiply_keys(scores, query_tile, warp * 16, keys, part, lane);
+            auto multiply = [&](int n, float (&eight)[4]) { multiply_eight(eight, query_tile, warp * 16, keys, part + n * 8, lane); };
+            if (softmax_step(p, pair, scores, page * PAGE_SIZE + part - item.firstSlot, lane, corrections, multiply)) scale_output(output, corrections);
             u32 packed[KEY_TILES][2];
-            pack_weights(pair, scores, packed);
+            pack_weights(scores, packed);
             // Two key tiles of weights side by side are one operand.
 #pragma unroll
             for (int k = 0; k < KEY_TILES / 2; k++)
@@ -101,5 +122,5 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node(const At
         __syncthreads();
     }
     copy_wait<0>();
-    store_pair(p, item, kv_head, pair, output, lane);
+    store_pair(p, item, kv_head, warp * 16, pair, output, lane);
 }

@@ -1,200 +1,301 @@
-// attention_node for Hopper (sm_90a) and heads of 64, 128 and 256 elements: one warp copies keys and values, two groups of four warps
-// multiply 64 vectors each; the product of values with the last weights runs while the next weights are computed.
-// Grid (numItems, numKvHeads), block 384. STORAGE is a 16-bit type, also that of the queries.
-// Defines: STAGES (tiles in shared memory), LOGIT_OPTIONS.
-// Dynamic shared memory: queries [PADDED_DIM / 64][ROWS][64], STAGES tiles of keys and as many of values [PADDED_DIM / 64][KEYS][64], all swizzled;
-// barriers [4][STAGES]; the range of keys (2 ints).
+// attention_node for Hopper (sm_90a) and heads of 64, 128 and 256 elements: one warp copies keys, one values, two copy queries, two groups
+// of four warps multiply 64 vectors each. The groups take turns to start products, so that the softmax of one runs while the
+// matrix unit works for the other; the product of values with the last weights runs while the next weights are computed.
+// Grid: any number of blocks of 384 threads, which share all (item, key/value head) pairs. STORAGE is a 16-bit type, also that of the
+// queries.
+// Defines: STAGES (tiles in shared memory) and QUERY_BUFFERS, powers of two; LOGIT_OPTIONS.
+// Dynamic shared memory: QUERY_BUFFERS tiles of queries [PADDED_DIM / 64][ROWS][64], STAGES tiles of keys and as many of values
+// [PADDED_DIM / 64][KEYS][64], all swizzled; barriers [2][QUERY_BUFFERS] and [4][STAGES].
 #define ROWS 128
-#define THREADS 384
 // Large outputs and the terms of the logit options leave registers for the scores of one page only.
 #define KEYS (HEAD_DIM > 128 || LOGIT_OPTIONS ? 64 : 128)
 #include "node.cuh"
 #include "hopper.cuh"
 
+#define THREADS 384
 #define BLOCKS (HEAD_DIM / 64)
 #define PAGES_PER_TILE (KEYS / PAGE_SIZE)
 #define BLOCK_BYTES (PAGE_SIZE * 128)
 #define QUERY_BYTES (ROWS * HEAD_DIM * 2)
 #define TILE_BYTES (KEYS * HEAD_DIM * 2)
-#define BARRIERS_OFFSET (QUERY_BYTES + 2 * STAGES * TILE_BYTES)
-#define RANGE_OFFSET (BARRIERS_OFFSET + 4 * STAGES * 8)
+#define KEYS_OFFSET (QUERY_BUFFERS * QUERY_BYTES)
+#define VALUES_OFFSET (KEYS_OFFSET + STAGES * TILE_BYTES)
+#define BARRIERS_OFFSET (VALUES_OFFSET + STAGES * TILE_BYTES)
 #define CONSUMER_THREADS 256
 #define CONSUMER_WARPS 8
+#define QUERY_WARPS 2
 
-// Which barrier of a stage: it holds keys, it holds values, its keys are read, its values are read.
+// Kinds of barriers. Of a stage: it holds keys, it holds values, its keys are read, its values are read. Of a buffer: it holds queries, they are read.
 #define KEYS_FULL 0
 #define VALUES_FULL 1
 #define KEYS_EMPTY 2
 #define VALUES_EMPTY 3
+#define QUERY_FULL 0
+#define QUERY_EMPTY 1
 
-struct Tiles
+// Barriers in named_barrier: of all consumers, and whose turn it is.
+#define CONSUMERS 1
+#define TURN 2
+
+// Of the stage that a block uses for the n-th of all its tiles, and of the buffer for its n-th task.
+DEVICE u32 stage_barrier(u32 memory, int kind, u32 tile) { return memory + BARRIERS_OFFSET + (kind * STAGES + tile % STAGES) * 8; }
+
+DEVICE u32 query_barrier(u32 memory, int kind, u32 task) { return memory + BARRIERS_OFFSET + (4 * STAGES + kind * QUERY_BUFFERS + task % QUERY_BUFFERS) * 8; }
+
+DEVICE u32 keys_at(u32 memory, u32 tile) { return memory + KEYS_OFFSET + tile % STAGES * TILE_BYTES; }
+
+DEVICE u32 values_at(u32 memory, u32 tile) { return memory + VALUES_OFFSET + tile % STAGES * TILE_BYTES; }
+
+DEVICE u32 queries_at(u32 memory, u32 task) { return memory + task % QUERY_BUFFERS * QUERY_BYTES; }
+
+// The parity of the phase of a barrier that ends with the n-th use of its stage or buffer.
+template <int COUNT>
+DEVICE int parity_of(u32 use)
 {
-    u32 query;
-    u32 keys;
-    u32 values;
-    u32 barriers;
+    return use / COUNT & 1;
+}
+
+// What a block does next, and the pages that it needs.
+struct Task
+{
+    AttentionItem item;
+    int kv_head;
     int first_page;
     int end_page;
+    int num_tiles;
 };
 
-DEVICE u32 barrier_of(const Tiles& tiles, int which, int tile) { return tiles.barriers + (which * STAGES + tile % STAGES) * 8; }
+// Read whenever it is needed: registers are short.
+DEVICE int num_tasks(const AttentionParameters& p) { return *p.numItems * p.numKvHeads; }
 
-DEVICE int phase_of(int tile) { return tile / STAGES % 2; }
+// The n-th task of the block.
+DEVICE int index_of(int n) { return blockIdx.x + n * gridDim.x; }
 
-// Copies the keys or the values of a tile: page after page in each block of 64 columns, so that the rows of a block follow each other.
-DEVICE void load_tile(
-    const AttentionParameters& p, const AttentionItem& item, int kv_head, const Tiles& tiles, int tile, int image, u32 destination, u32 barrier)
+DEVICE Task task_of(const AttentionParameters& p, int index, int lane)
 {
-    int page = tiles.first_page + tile * PAGES_PER_TILE, count = min(PAGES_PER_TILE, tiles.end_page - page);
+    Task task;
+    task.item = load_item(p.items + index / p.numKvHeads);
+    task.kv_head = index % p.numKvHeads;
+    const KeyRange needed = needed_keys(p, task.item, lane);
+    task.first_page = (task.item.firstSlot + needed.first) / PAGE_SIZE;
+    task.end_page = needed.first < needed.end ? (task.item.firstSlot + needed.end - 1) / PAGE_SIZE + 1 : task.first_page;
+    task.num_tiles = (task.end_page - task.first_page + PAGES_PER_TILE - 1) / PAGES_PER_TILE;
+    return task;
+}
+
+// The first key of a tile, counted from the item's first.
+DEVICE int first_key_of(const Task& task, int tile) { return (task.first_page + tile * PAGES_PER_TILE) * PAGE_SIZE - task.item.firstSlot; }
+
+// Copies the keys (image 0) or the values (image 1) of a tile: page after page in each block of 64 columns, so that the rows of a block
+// follow each other.
+DEVICE void load_tile(const AttentionParameters& p, const Task& task, int tile, int image, u32 destination, u32 barrier)
+{
+    int page = task.first_page + tile * PAGES_PER_TILE, count = min(PAGES_PER_TILE, task.end_page - page);
     barrier_arrive_expect(barrier, count * IMAGE_BYTES);
+#pragma unroll 1
     for (int i = 0; i < count; i++)
     {
-        const u8* source = (const u8*)p.pages[item.firstPage + page + i] + p.layerOffset + (u64)kv_head * (2 * IMAGE_BYTES) + image * IMAGE_BYTES;
+        const u8* source = (const u8*)p.pages[task.item.firstPage + page + i] + p.layerOffset + (u64)task.kv_head * (2 * IMAGE_BYTES) + image * IMAGE_BYTES;
 #pragma unroll
         for (int block = 0; block < BLOCKS; block++)
             copy_bulk(destination + block * (KEYS * 128) + i * BLOCK_BYTES, source + block * BLOCK_BYTES, BLOCK_BYTES, barrier);
     }
 }
 
-DEVICE void produce(const AttentionParameters& p, const AttentionItem& item, int kv_head, const Tiles& tiles, int num_tiles)
+// One warp copies all keys (image 0), another all values (image 1) of the block.
+DEVICE void produce(const AttentionParameters& p, u32 memory, int image, int lane)
 {
-    for (int tile = 0; tile < num_tiles; tile++)
+    const int full = image == 0 ? KEYS_FULL : VALUES_FULL, empty = image == 0 ? KEYS_EMPTY : VALUES_EMPTY;
+    int use = 0;
+    for (int index = blockIdx.x; index < num_tasks(p); index += gridDim.x)
     {
-        u32 offset = tile % STAGES * TILE_BYTES;
-        barrier_wait(barrier_of(tiles, KEYS_EMPTY, tile), phase_of(tile) ^ 1);
-        load_tile(p, item, kv_head, tiles, tile, 0, tiles.keys + offset, barrier_of(tiles, KEYS_FULL, tile));
-        barrier_wait(barrier_of(tiles, VALUES_EMPTY, tile), phase_of(tile) ^ 1);
-        load_tile(p, item, kv_head, tiles, tile, 1, tiles.values + offset, barrier_of(tiles, VALUES_FULL, tile));
+        const Task task = task_of(p, index, lane);
+        for (int tile = 0; lane == 0 && tile < task.num_tiles; tile++)
+        {
+            const int stage = use + tile;
+            barrier_wait(stage_barrier(memory, empty, stage), parity_of<STAGES>(stage) ^ 1);
+            load_tile(p, task, tile, image, image == 0 ? keys_at(memory, stage) : values_at(memory, stage), stage_barrier(memory, full, stage));
+        }
+        use += task.num_tiles;
     }
 }
 
-// The first key of a tile, counted from the item's first.
-DEVICE int first_key_of(const AttentionItem& item, const Tiles& tiles, int tile)
+DEVICE void produce_queries(const AttentionParameters& p, u32 memory, int thread)
 {
-    return (tiles.first_page + tile * PAGES_PER_TILE) * PAGE_SIZE - item.firstSlot;
+    int use = 0;
+    for (int index = blockIdx.x; index < num_tasks(p); index += gridDim.x, use++)
+    {
+        barrier_wait(query_barrier(memory, QUERY_EMPTY, use), parity_of<QUERY_BUFFERS>(use) ^ 1);
+        load_query(p, p.items[index / p.numKvHeads], index % p.numKvHeads, queries_at(memory, use), thread, QUERY_WARPS * 32);
+        copy_commit();
+        copy_wait<0>();
+        async_fence();
+        warp_barrier();
+        if (thread % 32 == 0) barrier_arrive(query_barrier(memory, QUERY_FULL, use));
+    }
 }
 
-// Sets values of a tile that lie outside the item or were not copied to zero, because a weight of zero does not remove a NaN. All consumers call it.
-DEVICE void clear_outside(const AttentionItem& item, const Tiles& tiles, int tile)
+// Sets values of a tile that lie outside the item or were not copied to zero, because a weight of zero does not remove a NaN. first_key: of
+// the tile; end_key: of what was copied and belongs to the item; both counted from the item's first. All consumers call it.
+DEVICE void clear_outside(int first_key, int end_key, u32 memory, u32 destination)
 {
-    const int first_key = first_key_of(item, tiles, tile), end_key = min(item.numKeys, tiles.end_page * PAGE_SIZE - item.firstSlot);
     if (first_key >= 0 && first_key + KEYS <= end_key) return;
-    u8* values = shared_memory + (tiles.values - tiles.query) + tile % STAGES * TILE_BYTES;
+    u8* values = shared_memory + (destination - memory);
     for (int chunk = threadIdx.x - (THREADS - CONSUMER_THREADS); chunk < TILE_BYTES / 16; chunk += CONSUMER_THREADS)
     {
         int key = first_key + chunk / 8 % KEYS;
         if (key < 0 || key >= end_key) *(uint4*)(values + chunk * 16) = make_uint4(0, 0, 0, 0);
     }
     async_fence();
-    named_barrier(1, CONSUMER_THREADS);
+    named_barrier(CONSUMERS, CONSUMER_THREADS);
 }
 
-// Starts scores = queries * keys'. query: descriptor of the group's 64 rows.
-DEVICE void start_scores(float (&scores)[KEY_TILES][4], u64 query, const Tiles& tiles, int tile)
+// Starts scores = queries * keys'. query: the group's 64 rows.
+DEVICE void start_scores(float (&scores)[KEY_TILES][4], Matrix query, u32 key_tile)
 {
-    const u64 keys = matrix_descriptor(tiles.keys + tile % STAGES * TILE_BYTES, 16);
+    const Matrix keys = matrix_at(key_tile, 16);
     products_begin();
 #pragma unroll
     for (int k = 0; k < HEAD_DIM / 16; k++)
-        multiply_shared(scores, advance(query, k / 4 * (ROWS * 128) + k % 4 * 32), advance(keys, k / 4 * (KEYS * 128) + k % 4 * 32), k > 0);
+        multiply_shared(scores, operand(query, k / 4 * (ROWS * 128) + k % 4 * 32), operand(keys, k / 4 * (KEYS * 128) + k % 4 * 32), k > 0);
     products_commit();
 }
 
 // Starts output += weights * values.
-DEVICE void start_output(float (&output)[DIM_TILES][4], const u32 (&packed)[KEY_TILES][2], const Tiles& tiles, int tile)
+DEVICE void start_output(float (&output)[DIM_TILES][4], const u32 (&packed)[KEY_TILES][2], u32 value_tile)
 {
-    const u64 values = matrix_descriptor(tiles.values + tile % STAGES * TILE_BYTES, KEYS * 128);
+    const Matrix values = matrix_at(value_tile, KEYS * 128);
     products_begin();
 #pragma unroll
     for (int k = 0; k < KEYS / 16; k++)
-        multiply_registers(output, packed[2 * k][0], packed[2 * k][1], packed[2 * k + 1][0], packed[2 * k + 1][1], advance(values, k * 16 * 128));
+        multiply_registers(output, packed[2 * k][0], packed[2 * k][1], packed[2 * k + 1][0], packed[2 * k + 1][1], operand(values, k * 16 * 128));
     products_commit();
 }
 
-DEVICE void consume(const AttentionParameters& p, const AttentionItem& item, int kv_head, const Tiles& tiles, int num_tiles)
+// The scores of a warp's 16 rows and 8 keys once more, rarely needed: the keys come from the cache, since their tile may be gone. first_key:
+// counted from the item's first.
+DEVICE void multiply_eight(
+    const AttentionParameters& p, const AttentionItem* item, int kv_head, float (&scores)[4], u32 query, int first_row, int first_key, int lane)
 {
-    const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-    const u64 query = matrix_descriptor(tiles.query + group * (64 * 128), 16);
-    VectorPair pair = make_pair(p, item, kv_head, group * 64 + warp * 16, lane);
-    float output[DIM_TILES][4] = {}, scores[KEY_TILES][4], corrections[2];
-    u32 packed[KEY_TILES][2];
-    if (num_tiles > 0)
+    // Slots behind the item are hidden afterwards; their page may not exist.
+    const int slot = item->firstSlot + min(first_key + lane / 4, item->numKeys - 1);
+    const u8* keys = (const u8*)p.pages[item->firstPage + slot / PAGE_SIZE] + p.layerOffset + (u64)kv_head * (2 * IMAGE_BYTES) + lane % 4 * 4;
+    scores[0] = scores[1] = scores[2] = scores[3] = 0.0f;
+#pragma unroll 1
+    for (int k = 0; k < HEAD_DIM / 16; k++)
     {
-        barrier_wait(barrier_of(tiles, KEYS_FULL, 0), 0);
-        start_scores(scores, query, tiles, 0);
-        products_wait<0>();
-        pin(scores);
-        if (lane == 0) barrier_arrive(barrier_of(tiles, KEYS_EMPTY, 0));
-        softmax_step(p, pair, scores, first_key_of(item, tiles, 0), lane, corrections);
-        pack_weights(pair, scores, packed);
+        u32 a[4];
+        load_matrices(a, query + tile_offset<ROWS>(first_row + lane % 16, k * 16, lane / 16));
+        const u32 b0 = *(const u32*)(keys + image_offset(slot % PAGE_SIZE, 2 * k)), b1 = *(const u32*)(keys + image_offset(slot % PAGE_SIZE, 2 * k + 1));
+        multiply_add(scores, a, b0, b1);
     }
-    for (int tile = 1; tile < num_tiles; tile++)
+}
+
+// The first of the 16 rows of a consuming warp.
+DEVICE int first_row_of_warp() { return threadIdx.x / 32 * 16 - (THREADS - CONSUMER_THREADS) / 32 * 16; }
+
+DEVICE void consume(const AttentionParameters& p, u32 memory, int lane)
+{
+    const int group = uniform(threadIdx.x / 128) - 1;
+    int use = 0, tile = 0;
+    if (group == 1) named_barrier_arrive(TURN, CONSUMER_THREADS);
+    for (; index_of(use) < num_tasks(p); use++)
     {
-        const int last = tile - 1;
-        barrier_wait(barrier_of(tiles, VALUES_FULL, last), phase_of(last));
-        clear_outside(item, tiles, last);
-        barrier_wait(barrier_of(tiles, KEYS_FULL, tile), phase_of(tile));
-        start_scores(scores, query, tiles, tile);
-        start_output(output, packed, tiles, last);
-        products_wait<1>();
-        pin(scores);
-        if (lane == 0) barrier_arrive(barrier_of(tiles, KEYS_EMPTY, tile));
-        softmax_step(p, pair, scores, first_key_of(item, tiles, tile), lane, corrections);
-        products_wait<0>();
-        pin(output);
-        if (lane == 0) barrier_arrive(barrier_of(tiles, VALUES_EMPTY, last));
-        scale_output(output, corrections);
-        pack_weights(pair, scores, packed);
+        const Task task = task_of(p, index_of(use), lane);
+        int first_key = first_key_of(task, 0);
+        const int end_key = min(task.item.numKeys, task.end_page * PAGE_SIZE - task.item.firstSlot), end_tile = tile + task.num_tiles;
+        const Matrix query = matrix_at(queries_at(memory, use) + group * (64 * 128), 16);
+        VectorPair pair = make_pair(p, task.item, task.kv_head, first_row_of_warp(), lane);
+        float output[DIM_TILES][4] = {}, scores[KEY_TILES][4], corrections[2];
+        u32 packed[KEY_TILES][2];
+        auto multiply = [&](int n, float (&eight)[4]) {
+            // Ends the use of registers by the products with the weights before.
+            products_wait<0>();
+            multiply_eight(
+                p, p.items + index_of(use) / p.numKvHeads, index_of(use) % p.numKvHeads, eight, queries_at(memory, use), first_row_of_warp(),
+                first_key + n * 8, lane);
+        };
+        barrier_wait(query_barrier(memory, QUERY_FULL, use), parity_of<QUERY_BUFFERS>(use));
+        if (tile < end_tile)
+        {
+            barrier_wait(stage_barrier(memory, KEYS_FULL, tile), parity_of<STAGES>(tile));
+            named_barrier(TURN + group, CONSUMER_THREADS);
+            start_scores(scores, query, keys_at(memory, tile));
+            named_barrier_arrive(TURN + 1 - group, CONSUMER_THREADS);
+            products_wait<0>();
+            pin(scores);
+            if (lane == 0) barrier_arrive(stage_barrier(memory, KEYS_EMPTY, tile));
+            softmax_step(p, pair, scores, first_key, lane, corrections, multiply);
+            pack_weights(scores, packed);
+        }
+        for (tile++; tile < end_tile; tile++)
+        {
+            barrier_wait(stage_barrier(memory, VALUES_FULL, tile - 1), parity_of<STAGES>(tile - 1));
+            clear_outside(first_key, end_key, memory, values_at(memory, tile - 1));
+            barrier_wait(stage_barrier(memory, KEYS_FULL, tile), parity_of<STAGES>(tile));
+            named_barrier(TURN + group, CONSUMER_THREADS);
+            start_scores(scores, query, keys_at(memory, tile));
+            start_output(output, packed, values_at(memory, tile - 1));
+            named_barrier_arrive(TURN + 1 - group, CONSUMER_THREADS);
+            first_key += KEYS;
+            products_wait<1>();
+            pin(scores);
+            if (lane == 0) barrier_arrive(stage_barrier(memory, KEYS_EMPTY, tile));
+            const bool is_scaled = softmax_step(p, pair, scores, first_key, lane, corrections, multiply);
+            pin(scores);
+            products_wait<0>();
+            pin(output);
+            if (lane == 0) barrier_arrive(stage_barrier(memory, VALUES_EMPTY, tile - 1));
+            if (is_scaled) scale_output(output, corrections);
+            pack_weights(scores, packed);
+        }
+        tile = end_tile;
+        if (lane == 0) barrier_arrive(query_barrier(memory, QUERY_EMPTY, use));
+        if (task.num_tiles > 0)
+        {
+            barrier_wait(stage_barrier(memory, VALUES_FULL, tile - 1), parity_of<STAGES>(tile - 1));
+            clear_outside(first_key, end_key, memory, values_at(memory, tile - 1));
+            start_output(output, packed, values_at(memory, tile - 1));
+            products_wait<0>();
+            pin(output);
+            if (lane == 0) barrier_arrive(stage_barrier(memory, VALUES_EMPTY, tile - 1));
+        }
+        // Read again: meanwhile the registers are needed.
+        store_pair(p, load_item(p.items + index_of(use) / p.numKvHeads), index_of(use) % p.numKvHeads, first_row_of_warp(), pair, output, lane);
     }
-    if (num_tiles > 0)
-    {
-        const int last = num_tiles - 1;
-        barrier_wait(barrier_of(tiles, VALUES_FULL, last), phase_of(last));
-        clear_outside(item, tiles, last);
-        start_output(output, packed, tiles, last);
-        products_wait<0>();
-        pin(output);
-    }
-    store_pair(p, item, kv_head, pair, output, lane);
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node_hopper(const AttentionParameters p)
 {
-    const AttentionItem item = p.items[blockIdx.x];
-    const int kv_head = blockIdx.y;
-    Tiles tiles;
-    tiles.query = shared_address(shared_memory);
-    tiles.keys = tiles.query + QUERY_BYTES;
-    tiles.values = tiles.keys + STAGES * TILE_BYTES;
-    tiles.barriers = tiles.query + BARRIERS_OFFSET;
-    load_query(p, item, kv_head, tiles.query);
-    copy_commit();
+    const u32 memory = shared_address(shared_memory);
+    const int lane = threadIdx.x % 32;
     if (threadIdx.x == 0)
     {
-        for (int tile = 0; tile < STAGES; tile++)
+        for (int stage = 0; stage < STAGES; stage++)
         {
-            barrier_init(barrier_of(tiles, KEYS_FULL, tile), 1);
-            barrier_init(barrier_of(tiles, VALUES_FULL, tile), 1);
-            barrier_init(barrier_of(tiles, KEYS_EMPTY, tile), CONSUMER_WARPS);
-            barrier_init(barrier_of(tiles, VALUES_EMPTY, tile), CONSUMER_WARPS);
+            barrier_init(stage_barrier(memory, KEYS_FULL, stage), 1);
+            barrier_init(stage_barrier(memory, VALUES_FULL, stage), 1);
+            barrier_init(stage_barrier(memory, KEYS_EMPTY, stage), CONSUMER_WARPS);
+            barrier_init(stage_barrier(memory, VALUES_EMPTY, stage), CONSUMER_WARPS);
+        }
+        for (int buffer = 0; buffer < QUERY_BUFFERS; buffer++)
+        {
+            barrier_init(query_barrier(memory, QUERY_FULL, buffer), QUERY_WARPS);
+            barrier_init(query_barrier(memory, QUERY_EMPTY, buffer), CONSUMER_WARPS);
         }
         barrier_init_fence();
     }
-    const KeyRange needed = block_keys(p, item, (int*)(shared_memory + RANGE_OFFSET));
-    tiles.first_page = (item.firstSlot + needed.first) / PAGE_SIZE;
-    tiles.end_page = needed.first < needed.end ? (item.firstSlot + needed.end - 1) / PAGE_SIZE + 1 : tiles.first_page;
-    const int num_tiles = (tiles.end_page - tiles.first_page + PAGES_PER_TILE - 1) / PAGES_PER_TILE;
-    copy_wait<0>();
-    async_fence();
     __syncthreads();
-    if (threadIdx.x < 128)
+    launch_dependents();
+    if (threadIdx.x < THREADS - CONSUMER_THREADS)
     {
         release_registers<40>();
-        if (threadIdx.x == 0) produce(p, item, kv_head, tiles, num_tiles);
+        if (threadIdx.x < 64) produce(p, memory, threadIdx.x / 32, lane);
+        else produce_queries(p, memory, threadIdx.x - 64);
     }
     else
     {
         claim_registers<232>();
-        consume(p, item, kv_head, tiles, num_tiles);
+        consume(p, memory, lane);
     }
 }

@@ -96,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_scalar(con
 #pragma unroll
     for (int mask = 1; mask <= 16; mask *= 2) sum += shuffle_xor(sum, mask);
     Target target = target_of(p, item, kv_head, vector);
-    if (lane == 0) store_sums(p, target, maximum, sum, sum);
+    if (lane == 0) store_sum(p, target, maximum, sum);
 #pragma unroll
     for (int i = 0; i < COLUMNS_PER_LANE; i++)
     {

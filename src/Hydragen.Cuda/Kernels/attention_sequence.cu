@@ -1,210 +1,421 @@
 // Attention of few vectors over keys that nobody else reads: bound by memory, so keys stand where matrix instructions are wide
-// and vectors where they are narrow. One block computes up to 8 vectors of one item and key/value head. Each warp streams the same 16
-// slots of every page through a ring of its own, with its own softmax; the warps meet once, at the end.
-// Grid (numItems, numKvHeads), block WARPS * 32. STORAGE is a 16-bit type, also that of the queries.
-// Defines: STAGES (pages in flight), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
-// Dynamic shared memory: the rings [WARPS][STAGES] of 16 slots of keys and values; at the end outputs FP32
-// [WARPS, MAX_VECTORS, PADDED_DIM] and sums [WARPS, MAX_VECTORS, 4].
+// and vectors where they are narrow. A task is an item, up to 8 vectors, and a key/value head. TASK_WARPS warps share a task: they take
+// turns at its slices of 16 slots, each with its own softmax, and meet once at the end. While they compute a slice the next one, be it of
+// the next task, is on its way; single warps are so many that they need not.
+// Grid: any number of blocks of WARPS * 32 threads, which share all tasks: whole blocks take tickets, single warps a fixed share, because
+// tickets would take longer than their tasks. STORAGE is a 16-bit type, also that of the queries.
+// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), BULK_COPIES (whether one lane copies a slice, on Hopper), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
+// Dynamic shared memory: for each warp STAGES slices of keys and values; a stage also holds its results when warps meet, outputs FP32
+// [MAX_VECTORS, PADDED_DIM] and sums [MAX_VECTORS, 2].
 #include "common.cuh"
+#if BULK_COPIES
+#include "hopper.cuh"
+#endif
 
-#define WARPS 4
+#define STAGES (TASK_WARPS > 1 ? 2 : 1)
 #define MAX_VECTORS 8
-#define SLOTS (PAGE_SIZE / WARPS)
+#define SLOTS 16
 #define SLICE_BYTES (SLOTS * PADDED_DIM * 2)
+#define STAGE_BYTES (MAX_VECTORS * (PADDED_DIM + 2) * 4 > 2 * SLICE_BYTES ? MAX_VECTORS * (PADDED_DIM + 2) * 4 : 2 * SLICE_BYTES)
+#define SUMS_OFFSET (MAX_VECTORS * PADDED_DIM * 4)
 #define DIM_TILES (PADDED_DIM / 16)
-#define SUMS_OFFSET (WARPS * MAX_VECTORS * PADDED_DIM * 4)
+// Blocks of a multiprocessor; large heads need the registers of several.
+#define MIN_BLOCKS (HEAD_DIM > 128 ? 1 : TASK_WARPS > 1 || LOGIT_OPTIONS || HEAD_DIM % 64 != 0 ? 3 : 4)
 
-// Copies a warp's 16 slots of a page. Values outside the item are set to zero, because a weight of zero does not remove a NaN.
-DEVICE void load_slice(const AttentionParameters& p, const AttentionItem& item, int kv_head, int page, int warp, int lane, u32 destination)
+// A task, and the slices of a warp in it, counted from the slice with slot 0 of the item's first page.
+struct Task
 {
-    const u8* source = (const u8*)p.pages[item.firstPage + page] + p.layerOffset + (u64)kv_head * (2 * IMAGE_BYTES);
-    int first = item.firstSlot - page * PAGE_SIZE, end = first + item.numKeys;
+    AttentionItem item;
+    int kv_head;
+    int first_slice;
+    int end_slice;
+};
+
+DEVICE Task task_of(const AttentionParameters& p, int index, int member, int lane)
+{
+    Task task;
+    task.item = load_item(p.items + index / p.numKvHeads);
+    task.kv_head = index % p.numKvHeads;
+    const KeyRange needed = needed_keys(p, task.item, lane);
+    task.first_slice = (task.item.firstSlot + needed.first) / SLOTS;
+    task.end_slice = needed.first < needed.end ? (task.item.firstSlot + needed.end - 1) / SLOTS + 1 : task.first_slice;
+    task.first_slice += (member - task.first_slice) & (TASK_WARPS - 1);
+    return task;
+}
+
+DEVICE u64 page_of(const AttentionParameters& p, const Task& task, int slice) { return p.pages[task.item.firstPage + slice / (PAGE_SIZE / SLOTS)]; }
+
+#if BULK_COPIES
+// Copies a slice's rows of the item. page: page_of the slice.
+DEVICE void load_slice(const AttentionParameters& p, const Task& task, int slice, u64 page, int lane, u32 destination, u32 barrier)
+{
+    if (lane != 0) return;
+    const u8* source = (const u8*)page + p.layerOffset + (u64)task.kv_head * (2 * IMAGE_BYTES);
+    const int first_key = slice * SLOTS - task.item.firstSlot, page_slot = slice % (PAGE_SIZE / SLOTS) * SLOTS;
+    const int first_row = max(0, -first_key), num_rows = min(SLOTS, task.item.numKeys - first_key) - first_row;
+    barrier_arrive_expect(barrier, num_rows * (PADDED_DIM * 4));
 #pragma unroll
-    for (int i = 0; i < SLICE_BYTES / 16 / 32; i++)
+    for (int start = 0; start < PADDED_DIM;)
     {
-        int chunk = i * 32 + lane, row = chunk / (PADDED_DIM / 8), column = chunk % (PADDED_DIM / 8) * 8, slot = warp * SLOTS + row;
-        u32 from = tile_offset<PAGE_SIZE>(slot, column / 16 * 16, column / 8 % 2);
-        u32 to = tile_offset<SLOTS>(row, column / 16 * 16, column / 8 % 2);
-        copy_async(destination + to, source + from, true);
-        copy_async(destination + SLICE_BYTES + to, source + IMAGE_BYTES + from, slot >= first && slot < end);
+        const int width = start < FULL_COLUMNS ? 64 : start < FULL_COLUMNS + HALF_COLUMNS ? 32 : 16;
+        const u32 from = start * (PAGE_SIZE * 2) + (page_slot + first_row) * (width * 2), to = start * (SLOTS * 2) + first_row * (width * 2);
+        copy_bulk(destination + to, source + from, num_rows * (width * 2), barrier);
+        copy_bulk(destination + SLICE_BYTES + to, source + IMAGE_BYTES + from, num_rows * (width * 2), barrier);
+        start += width;
     }
 }
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_sequence(const AttentionParameters p)
+// Values outside the item become zero: a weight of zero does not remove a NaN. The next copy finds that done.
+DEVICE void clear_outside(const Task& task, int slice, int lane, u8* stage)
 {
-    const AttentionItem item = p.items[blockIdx.x];
-    const int kv_head = blockIdx.y;
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const u32 ring = shared_address(shared_memory) + warp * (STAGES * 2 * SLICE_BYTES);
-
-    // The operand of queries: lane l holds elements k * 16 + 2 * (l % 4) + {0, 1} and those 8 further of vector l / 4.
-    u32 queries[PADDED_DIM / 16][2];
-    {
-        bool is_valid = lane / 4 < item.numVectors;
-        int vector = item.firstVector + (is_valid ? lane / 4 : 0);
-        long long row_head = (long long)(vector / p.groupSize) * p.numHeads + kv_head * p.groupSize + vector % p.groupSize;
-        const u32* source = (const u32*)((const u16*)p.query + row_head * HEAD_DIM);
+    const int first_key = slice * SLOTS - task.item.firstSlot;
+    if (first_key >= 0 && first_key + SLOTS <= task.item.numKeys) return;
 #pragma unroll
-        for (int k = 0; k < PADDED_DIM / 16; k++)
-        {
-            queries[k][0] = is_valid ? source[k * 8 + lane % 4] : 0;
-            queries[k][1] = is_valid && k * 16 + 8 < HEAD_DIM ? source[k * 8 + 4 + lane % 4] : 0;
-        }
+    for (int i = 0; i < SLICE_BYTES / 16 / 32; i++)
+    {
+        const int chunk = i * 32 + lane, row = chunk / (PADDED_DIM / 8), column = chunk % (PADDED_DIM / 8) * 8;
+        if (first_key + row < 0 || first_key + row >= task.item.numKeys)
+            *(uint4*)(stage + SLICE_BYTES + tile_offset<SLOTS>(row, column / 16 * 16, column / 8 % 2)) = make_uint4(0, 0, 0, 0);
     }
+    async_fence();
+    warp_barrier();
+}
+#else
+// Copies a slice. What lies outside the item becomes zero: a weight of zero does not remove a NaN. page: page_of the slice.
+DEVICE void load_slice(const AttentionParameters& p, const Task& task, int slice, u64 page, int lane, u32 destination, u32)
+{
+    const u8* source = (const u8*)page + p.layerOffset + (u64)task.kv_head * (2 * IMAGE_BYTES);
+    const int first_key = slice * SLOTS - task.item.firstSlot, page_slot = slice % (PAGE_SIZE / SLOTS) * SLOTS;
+#pragma unroll
+    for (int i = 0; i < SLICE_BYTES / 16 / 32; i++)
+    {
+        const int chunk = i * 32 + lane, row = chunk / (PADDED_DIM / 8), column = chunk % (PADDED_DIM / 8) * 8;
+        u32 from = tile_offset<PAGE_SIZE>(page_slot + row, column / 16 * 16, column / 8 % 2);
+        u32 to = tile_offset<SLOTS>(row, column / 16 * 16, column / 8 % 2);
+        bool is_inside = first_key + row >= 0 && first_key + row < task.item.numKeys;
+        copy_async(destination + to, source + from, is_inside);
+        copy_async(destination + SLICE_BYTES + to, source + IMAGE_BYTES + from, is_inside);
+    }
+    copy_commit();
+}
+#endif
 
-    // Lane l holds, of each tile of scores or outputs, vectors 2 * (l % 4) and the next, keys or columns l / 4 and l / 4 + 8.
+// The operand of queries: lane l holds elements k * 16 + 2 * (l % 4) + {0, 1} and those 8 further of vector l / 4.
+DEVICE void load_queries(const AttentionParameters& p, const Task& task, int lane, u32 (&queries)[PADDED_DIM / 16][2])
+{
+    bool is_valid = lane / 4 < task.item.numVectors;
+    int vector = task.item.firstVector + (is_valid ? lane / 4 : 0);
+    long long row_head = (long long)(vector / p.groupSize) * p.numHeads + task.kv_head * p.groupSize + vector % p.groupSize;
+    const u32* source = (const u32*)((const u16*)p.query + row_head * HEAD_DIM);
+#pragma unroll
+    for (int k = 0; k < PADDED_DIM / 16; k++)
+    {
+        queries[k][0] = is_valid ? source[k * 8 + lane % 4] : 0;
+        queries[k][1] = is_valid && k * 16 + 8 < HEAD_DIM ? source[k * 8 + 4 + lane % 4] : 0;
+    }
+}
+
+// What a warp knows of a task's vectors. Lane l holds, of each tile of scores or outputs, vectors 2 * (l % 4) and the next, keys or
+// columns l / 4 and l / 4 + 8.
+struct Vectors
+{
     KeyRange visible[2];
 #if LOGIT_OPTIONS
     float slopes[2];
     int distances[2];  // position of the item's first key less the row's
 #endif
-    int first_key = item.numKeys, end_key = 0;
+    float maxima[2];   // of scores before the factor
+    float sums[2];
+    float output[DIM_TILES][4];
+};
+
+DEVICE void start_vectors(const AttentionParameters& p, const Task& task, int lane, Vectors& v)
+{
 #pragma unroll
-    for (int i = 0; i < MAX_VECTORS; i++)
+    for (int j = 0; j < 2; j++)
     {
-        int vector = item.firstVector + (i < item.numVectors ? i : 0);
-        KeyRange keys = visible_keys(p, item, vector / p.groupSize);
-        if (keys.first < keys.end)
-        {
-            first_key = min(first_key, keys.first);
-            end_key = max(end_key, keys.end);
-        }
-        if (i / 2 != lane % 4) continue;
-        visible[i % 2] = keys;
+        int i = lane % 4 * 2 + j, vector = task.item.firstVector + (i < task.item.numVectors ? i : 0);
+        v.visible[j] = visible_keys(p, task.item, vector / p.groupSize);
 #if LOGIT_OPTIONS
-        slopes[i % 2] = p.alibiSlopes ? p.alibiSlopes[kv_head * p.groupSize + vector % p.groupSize] : 0.0f;
-        distances[i % 2] = item.firstPosition - p.rowPositions[vector / p.groupSize];
+        v.slopes[j] = p.alibiSlopes ? p.alibiSlopes[task.kv_head * p.groupSize + vector % p.groupSize] : 0.0f;
+        v.distances[j] = task.item.firstPosition - p.rowPositions[vector / p.groupSize];
 #endif
+        v.maxima[j] = -float_from_bits(INFINITY_BITS);
+        v.sums[j] = 0.0f;
     }
-    const int first_page = (item.firstSlot + first_key) / PAGE_SIZE;
-    const int end_page = first_key < end_key ? (item.firstSlot + end_key - 1) / PAGE_SIZE + 1 : first_page;
-
-    float output[DIM_TILES][4] = {};
-    float maxima[2], sums[2] = {}, weights[2] = {};
-    maxima[0] = maxima[1] = -float_from_bits(INFINITY_BITS);
-    const float factor = LOGIT_OPTIONS ? 1.0f : p.scale * LOG2_E;
-
 #pragma unroll
-    for (int stage = 0; stage < STAGES - 1; stage++)
+    for (int d = 0; d < DIM_TILES; d++) v.output[d][0] = v.output[d][1] = v.output[d][2] = v.output[d][3] = 0.0f;
+}
+
+// first_key: of the slice, counted from the item's first.
+DEVICE void add_slice(
+    const AttentionParameters& p, Vectors& v, const u32 (&queries)[PADDED_DIM / 16][2], int first_key, float factor, int lane, u32 keys)
+{
+    const u32 values = keys + SLICE_BYTES;
+    // Two sums, because each product waits for the one before.
+    float scores[4] = {}, others[4] = {};
+#pragma unroll
+    for (int k = 0; k < PADDED_DIM / 16; k++)
     {
-        if (first_page + stage < end_page)
-            load_slice(p, item, kv_head, first_page + stage, warp, lane, ring + stage * (2 * SLICE_BYTES));
-        copy_commit();
+        u32 a[4];
+        load_matrices(a, keys + tile_offset<SLOTS>(lane % 16, k * 16, lane / 16));
+        multiply_add(k % 2 == 0 ? scores : others, a, queries[k][0], queries[k][1]);
     }
-    for (int page = first_page; page < end_page; page++)
-    {
-        int ahead = page + STAGES - 1;
-        if (ahead < end_page)
-            load_slice(p, item, kv_head, ahead, warp, lane, ring + (ahead - first_page) % STAGES * (2 * SLICE_BYTES));
-        copy_commit();
-        copy_wait<STAGES - 1>();
-        warp_barrier();
-        const u32 keys = ring + (page - first_page) % STAGES * (2 * SLICE_BYTES), values = keys + SLICE_BYTES;
-
-        float scores[4] = {};
 #pragma unroll
-        for (int k = 0; k < PADDED_DIM / 16; k++)
-        {
-            u32 a[4];
-            load_matrices(a, keys + tile_offset<SLOTS>(lane % 16, k * 16, lane / 16));
-            multiply_add(scores, a, queries[k][0], queries[k][1]);
-        }
-
-        // scores[2 * half + j]: key lane_key + 8 * half, vector j of the lane's two.
-        const int lane_key = page * PAGE_SIZE - item.firstSlot + warp * SLOTS + lane / 4;
-        float corrections[2];
-        u32 packed[2];
-#pragma unroll
-        for (int j = 0; j < 2; j++)
-        {
-#pragma unroll
-            for (int half = 0; half < 2; half++)
-            {
-                int key = lane_key + 8 * half;
-#if LOGIT_OPTIONS
-                scores[2 * half + j] = logit_base2(p, scores[2 * half + j], slopes[j], distances[j] + key);
-#endif
-                if (key < visible[j].first || key >= visible[j].end) scores[2 * half + j] = -float_from_bits(INFINITY_BITS);
-            }
-            float maximum = fmaxf(maxima[j], fmaxf(scores[j], scores[2 + j]));
-#pragma unroll
-            for (int mask = 4; mask <= 16; mask *= 2) maximum = fmaxf(maximum, shuffle_xor(maximum, mask));
-            // Without a visible key the maximum is -infinity, and infinity less infinity would be NaN.
-            float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : maximum;
-            corrections[j] = exp2_approx((maxima[j] - reference) * factor);
-            maxima[j] = maximum;
-            scores[j] = exp2_approx((scores[j] - reference) * factor);
-            scores[2 + j] = exp2_approx((scores[2 + j] - reference) * factor);
-            sums[j] = sums[j] * corrections[j] + (scores[j] + scores[2 + j]);
-        }
-        // The product of weights and values takes 16-bit weights; dividing by the sum of those keeps their mean exact.
-        packed[0] = pack(scores[0], scores[1], STORAGE);
-        packed[1] = pack(scores[2], scores[3], STORAGE);
-        weights[0] = weights[0] * corrections[0] + (widen((u16)packed[0], STORAGE) + widen((u16)packed[1], STORAGE));
-        weights[1] = weights[1] * corrections[1] + (widen((u16)(packed[0] >> 16), STORAGE) + widen((u16)(packed[1] >> 16), STORAGE));
-        const u32 b0 = transpose_matrix(packed[0]), b1 = transpose_matrix(packed[1]);
-#pragma unroll
-        for (int d = 0; d < DIM_TILES; d++)
-        {
-#pragma unroll
-            for (int i = 0; i < 4; i++) output[d][i] *= corrections[i % 2];
-            u32 a[4];
-            load_matrices_transposed(a, values + tile_offset<SLOTS>(lane % 8 + lane / 16 * 8, d * 16, lane / 8 % 2));
-            multiply_add(output[d], a, b0, b1);
-        }
-        warp_barrier();
-    }
-    copy_wait<0>();
-    __syncthreads();
-
-    // The warps' results, one behind the other.
-    float* outputs = (float*)shared_memory;
-    float* all_sums = (float*)(shared_memory + SUMS_OFFSET);
+    for (int i = 0; i < 4; i++) scores[i] += others[i];
+    // scores[2 * half + j]: key lane_key + 8 * half, vector j of the lane's two.
+    const int lane_key = first_key + lane / 4;
+    float corrections[2];
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
 #pragma unroll
-        for (int mask = 4; mask <= 16; mask *= 2)
+        for (int half = 0; half < 2; half++)
         {
-            sums[j] += shuffle_xor(sums[j], mask);
-            weights[j] += shuffle_xor(weights[j], mask);
+            int key = lane_key + 8 * half;
+#if LOGIT_OPTIONS
+            scores[2 * half + j] = logit_base2(p, scores[2 * half + j], v.slopes[j], v.distances[j] + key);
+#endif
+            if (key < v.visible[j].first || key >= v.visible[j].end) scores[2 * half + j] = -float_from_bits(INFINITY_BITS);
         }
-        int index = warp * MAX_VECTORS + lane % 4 * 2 + j;
-        if (lane < 4)
-        {
-            all_sums[index * 4] = maxima[j] * factor;
-            all_sums[index * 4 + 1] = sums[j];
-            all_sums[index * 4 + 2] = weights[j];
-        }
+        float maximum = fmaxf(v.maxima[j], fmaxf(scores[j], scores[2 + j]));
+#pragma unroll
+        for (int mask = 4; mask <= 16; mask *= 2) maximum = fmaxf(maximum, shuffle_xor(maximum, mask));
+        // Without a visible key the maximum is -infinity, and infinity less infinity would be NaN.
+        float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : maximum;
+        corrections[j] = exp2_approx((v.maxima[j] - reference) * factor);
+        v.maxima[j] = maximum;
+        scores[j] = exp2_approx((scores[j] - reference) * factor);
+        scores[2 + j] = exp2_approx((scores[2 + j] - reference) * factor);
+        v.sums[j] = v.sums[j] * corrections[j] + (scores[j] + scores[2 + j]);
+    }
+    const u32 b0 = transpose_matrix(pack(scores[0], scores[1], STORAGE)), b1 = transpose_matrix(pack(scores[2], scores[3], STORAGE));
+#pragma unroll
+    for (int d = 0; d < DIM_TILES; d++)
+    {
+#pragma unroll
+        for (int i = 0; i < 4; i++) v.output[d][i] *= corrections[i % 2];
+        u32 a[4];
+        load_matrices_transposed(a, values + tile_offset<SLOTS>(lane % 8 + lane / 16 * 8, d * 16, lane / 8 % 2));
+        multiply_add(v.output[d], a, b0, b1);
+    }
+}
+
+// Stores the results of a warp that has the task for itself.
+DEVICE void store_warp(const AttentionParameters& p, const Task& task, const Vectors& v, float factor, int lane)
+{
+#pragma unroll
+    for (int j = 0; j < 2; j++)
+    {
+        int i = lane % 4 * 2 + j;
+        if (i >= task.item.numVectors) continue;
+        Target target = target_of(p, task.item, task.kv_head, task.item.firstVector + i);
+        if (lane < 4) store_sum(p, target, v.maxima[j] * factor, v.sums[j]);
+        float reciprocal = reciprocal_of(v.sums[j]);
 #pragma unroll
         for (int d = 0; d < DIM_TILES; d++)
         {
-            outputs[index * PADDED_DIM + d * 16 + lane / 4] = output[d][j];
-            outputs[index * PADDED_DIM + d * 16 + 8 + lane / 4] = output[d][2 + j];
+            store_output(p, target, d * 16 + lane / 4, v.output[d][j], reciprocal);
+            if (d * 16 + 8 < HEAD_DIM) store_output(p, target, d * 16 + 8 + lane / 4, v.output[d][2 + j], reciprocal);
         }
     }
-    __syncthreads();
-    for (int i = threadIdx.x; i < item.numVectors * HEAD_DIM; i += WARPS * 32)
+}
+
+// Puts a warp's results where the others find them. results: a stage of its own that is free.
+DEVICE void share_results(const Vectors& v, float factor, int lane, u8* results)
+{
+#pragma unroll
+    for (int j = 0; j < 2; j++)
     {
-        int vector = i / HEAD_DIM, column = i % HEAD_DIM;
-        float maximum = -float_from_bits(INFINITY_BITS), sum = 0.0f, weight = 0.0f, value = 0.0f;
+        int index = lane % 4 * 2 + j;
+        if (lane < 4) ((float2*)(results + SUMS_OFFSET))[index] = make_float2(v.maxima[j] * factor, v.sums[j]);
 #pragma unroll
-        for (int w = 0; w < WARPS; w++)
+        for (int d = 0; d < DIM_TILES; d++)
         {
-            if (all_sums[(w * MAX_VECTORS + vector) * 4 + 1] != 0.0f) maximum = fmaxf(maximum, all_sums[(w * MAX_VECTORS + vector) * 4]);
+            ((float*)results)[index * PADDED_DIM + d * 16 + lane / 4] = v.output[d][j];
+            ((float*)results)[index * PADDED_DIM + d * 16 + 8 + lane / 4] = v.output[d][2 + j];
         }
-#pragma unroll
-        for (int w = 0; w < WARPS; w++)
-        {
-            int index = w * MAX_VECTORS + vector;
-            if (all_sums[index * 4 + 1] == 0.0f) continue;
-            float share = exp2_approx(all_sums[index * 4] - maximum);
-            sum += share * all_sums[index * 4 + 1];
-            weight += share * all_sums[index * 4 + 2];
-            value += share * outputs[index * PADDED_DIM + column];
-        }
-        Target target = target_of(p, item, kv_head, item.firstVector + vector);
-        if (column == 0) store_sums(p, target, maximum, sum, weight);
-        store_output(p, target, column, value, reciprocal_of(weight));
     }
+}
+
+// Merges and stores the results of the block's warps. results: of each warp.
+DEVICE void store_block(const AttentionParameters& p, const Task& task, u8* const (&results)[WARPS])
+{
+    for (int i = threadIdx.x; i < task.item.numVectors * (HEAD_DIM / 2); i += WARPS * 32)
+    {
+        int vector = i / (HEAD_DIM / 2), column = i % (HEAD_DIM / 2) * 2;
+        float maximum = -float_from_bits(INFINITY_BITS), sum = 0.0f;
+        float2 value = make_float2(0.0f, 0.0f), sums[WARPS];
+#pragma unroll
+        for (int w = 0; w < WARPS; w++)
+        {
+            sums[w] = ((const float2*)(results[w] + SUMS_OFFSET))[vector];
+            if (sums[w].y != 0.0f) maximum = fmaxf(maximum, sums[w].x);
+        }
+#pragma unroll
+        for (int w = 0; w < WARPS; w++)
+        {
+            if (sums[w].y == 0.0f) continue;
+            float share = exp2_approx(sums[w].x - maximum);
+            float2 part = *(const float2*)(results[w] + (vector * PADDED_DIM + column) * 4);
+            sum += share * sums[w].y;
+            value.x += share * part.x;
+            value.y += share * part.y;
+        }
+        Target target = target_of(p, task.item, task.kv_head, task.item.firstVector + vector);
+        if (column == 0) store_sum(p, target, maximum, sum);
+        store_outputs(p, target, column, value.x, value.y, reciprocal_of(sum));
+    }
+}
+
+DEVICE void add_lanes(Vectors& v)
+{
+#pragma unroll
+    for (int j = 0; j < 2; j++)
+    {
+#pragma unroll
+        for (int mask = 4; mask <= 16; mask *= 2) v.sums[j] += shuffle_xor(v.sums[j], mask);
+    }
+}
+
+#if TASK_WARPS > 1
+__shared__ int next_tickets[2];
+__shared__ u8* shared_results[WARPS];
+__shared__ u64 barriers[WARPS][STAGES];
+
+// Waits for the slice that a stage holds or gets. phases: of the stages' barriers, one bit each.
+DEVICE void wait_slice(u32 barrier, int stage, u32& phases)
+{
+#if BULK_COPIES
+    barrier_wait(barrier, phases >> stage & 1);
+    phases ^= 1 << stage;
+#else
+    copy_wait<1>();
+#endif
+}
+
+// Tasks of all warps of the block.
+DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int warp, int lane)
+{
+    u8* const ring = shared_memory + warp * (STAGES * STAGE_BYTES);
+    const u32 barrier = shared_address(&barriers[warp][0]);
+    u32 phases = 0;
+    if (threadIdx.x == 0) next_tickets[0] = atomicAdd(p.tickets, 1);
+#if BULK_COPIES
+    if (lane < STAGES) barrier_init(barrier + lane * 8, 1);
+    barrier_init_fence();
+#endif
+    __syncthreads();
+    int index = next_tickets[0], num_done = 0;
+    if (index >= num_tasks) return;
+    Task task = task_of(p, index, warp, lane);
+    u32 queries[PADDED_DIM / 16][2];
+    Vectors v;
+    int slice = task.first_slice;
+    if (slice < task.end_slice) load_slice(p, task, slice, page_of(p, task, slice), lane, shared_address(ring), barrier);
+    u64 page = slice + TASK_WARPS < task.end_slice ? page_of(p, task, slice + TASK_WARPS) : 0;
+    load_queries(p, task, lane, queries);
+    start_vectors(p, task, lane, v);
+    // Only now, when all blocks that can run have their first.
+    if (threadIdx.x == 0) next_tickets[1] = atomicAdd(p.tickets, 1);
+    __syncthreads();
+    for (int step = 0;; step ^= 1)
+    {
+        Task next = task;
+        u32 next_queries[PADDED_DIM / 16][2];
+        int next_slice = slice + TASK_WARPS;
+        const bool is_last = next_slice >= task.end_slice;
+        if (is_last)
+        {
+            index = next_tickets[(num_done + 1) % 2];
+            if (index < num_tasks)
+            {
+                next = task_of(p, index, warp, lane);
+                next_slice = next.first_slice;
+                if (next_slice < next.end_slice) page = page_of(p, next, next_slice);
+                load_queries(p, next, lane, next_queries);
+            }
+        }
+        if (next_slice < next.end_slice && index < num_tasks)
+            load_slice(p, next, next_slice, page, lane, shared_address(ring + (step ^ 1) * STAGE_BYTES), barrier + (step ^ 1) * 8);
+        else copy_commit();
+        // The address of what is copied in the next step, so that the copy need not wait for it.
+        if (next_slice + TASK_WARPS < next.end_slice) page = page_of(p, next, next_slice + TASK_WARPS);
+        if (slice < task.end_slice)
+        {
+            wait_slice(barrier + step * 8, step, phases);
+            warp_barrier();
+#if BULK_COPIES
+            clear_outside(task, slice, lane, ring + step * STAGE_BYTES);
+#endif
+            add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, factor, lane, shared_address(ring + step * STAGE_BYTES));
+        }
+        warp_barrier();
+        if (is_last)
+        {
+            add_lanes(v);
+            share_results(v, factor, lane, ring + step * STAGE_BYTES);
+            if (lane == 0) shared_results[warp] = ring + step * STAGE_BYTES;
+            int ticket;
+            if (threadIdx.x == 0) ticket = atomicAdd(p.tickets, 1);
+            __syncthreads();
+            u8* results[WARPS];
+#pragma unroll
+            for (int w = 0; w < WARPS; w++) results[w] = shared_results[w];
+            store_block(p, task, results);
+            if (threadIdx.x == 0) next_tickets[num_done % 2] = ticket;
+#if BULK_COPIES
+            async_fence();
+#endif
+            __syncthreads();
+            num_done++;
+            if (index >= num_tasks) return;
+#pragma unroll
+            for (int k = 0; k < PADDED_DIM / 16; k++)
+            {
+                queries[k][0] = next_queries[k][0];
+                queries[k][1] = next_queries[k][1];
+            }
+            start_vectors(p, next, lane, v);
+        }
+        task = next;
+        slice = next_slice;
+    }
+}
+#else
+// Tasks of one warp; others of the multiprocessor compute while it waits.
+DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int warp, int lane)
+{
+    const u32 stage = shared_address(shared_memory + warp * STAGE_BYTES);
+    for (int index = blockIdx.x * WARPS + warp; index < num_tasks; index += gridDim.x * WARPS)
+    {
+        const Task task = task_of(p, index, 0, lane);
+        u32 queries[PADDED_DIM / 16][2];
+        Vectors v;
+        load_queries(p, task, lane, queries);
+        start_vectors(p, task, lane, v);
+        for (int slice = task.first_slice; slice < task.end_slice; slice++)
+        {
+            load_slice(p, task, slice, page_of(p, task, slice), lane, stage, 0);
+            copy_wait<0>();
+            warp_barrier();
+            add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, factor, lane, stage);
+            warp_barrier();
+        }
+        add_lanes(v);
+        store_warp(p, task, v, factor, lane);
+    }
+}
+#endif
+
+extern "C" __global__ void __launch_bounds__(WARPS * 32, MIN_BLOCKS) attention_sequence(const AttentionParameters p)
+{
+    run(p, *p.numItems * p.numKvHeads, LOGIT_OPTIONS ? 1.0f : p.scaleBase2, threadIdx.x / 32, threadIdx.x % 32);
+#if TASK_WARPS > 1
+    // The last block leaves the counters as it found them.
+    if (threadIdx.x == 0 && atomicInc((u32*)p.tickets + 1, gridDim.x - 1) == gridDim.x - 1) p.tickets[0] = 0;
+#endif
+    launch_dependents();
+    // Whatever follows this kernel follows the nodes' too.
+    wait_for_dependency();
 }

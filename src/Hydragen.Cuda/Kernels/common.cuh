@@ -90,6 +90,8 @@ struct AttentionItem
 struct AttentionParameters
 {
     const AttentionItem* items;  // [numItems]
+    const int* numItems;         // of this kernel
+    int* tickets;                // of this kernel: (the next task, blocks that are done), zeros before and after
     const u64* pages;            // [pageTableLength], addresses
     const int* rowPositions;     // [numRows]
     const int* partSlots;        // slot of a segment's first split for each of its rows; NO_PART: the row has no other part
@@ -98,16 +100,17 @@ struct AttentionParameters
     void* output;                // [numRows, numHeads, HEAD_DIM], outputType
     float* logSumExp;            // [numRows, numHeads], natural log, or null
     float* partOutput;           // [numSlots, numHeads, HEAD_DIM], not divided by the sum
-    float4* partSums;            // [numSlots, numHeads] of (maxBase2, sum of 2^(logitBase2 - maxBase2), the same sum of the weights as the
-                                 // products used them, unused); both sums 0: no key was visible
+    float2* partSums;            // [numSlots, numHeads] of (referenceBase2, sum of 2^(logitBase2 - referenceBase2)); sum 0: no visible key
     u64 layerOffset;             // bytes from the start of a page to the layer
     int numHeads;
+    int numKvHeads;
     int groupSize;
     int queryType;
     int outputType;
     int window;                  // ALL_POSITIONS: none
     float scale;
     float softCap;               // 0: none
+    float scaleBase2;            // scale * log2 e
 };
 
 // Which keys of an item a row sees: first <= key < end, counted from the item's first key.
@@ -127,6 +130,37 @@ DEVICE KeyRange visible_keys(const AttentionParameters& p, const AttentionItem& 
     long long first = distance - p.window + 1;
     if (first > 0) range.first = first < item.numKeys ? (int)first : item.numKeys;
     return range;
+}
+
+// The keys that any of the item's vectors sees. All lanes of a warp call it.
+DEVICE KeyRange needed_keys(const AttentionParameters& p, const AttentionItem& item, int lane)
+{
+    KeyRange range = {0, item.numKeys};
+    if ((item.splitAndMask & 1) == 0 && p.window == ALL_POSITIONS) return range;
+    range.first = item.numKeys;
+    range.end = 0;
+    const int first_row = item.firstVector / p.groupSize, end_row = (item.firstVector + item.numVectors - 1) / p.groupSize + 1;
+    for (int row = first_row + lane; row < end_row; row += 32)
+    {
+        KeyRange keys = visible_keys(p, item, row);
+        if (keys.first >= keys.end) continue;
+        range.first = min(range.first, keys.first);
+        range.end = max(range.end, keys.end);
+    }
+    range.first = warp_min(range.first);
+    range.end = warp_max(range.end);
+    return range;
+}
+
+// Reads an item, in instructions of its own each time: where registers are short the compiler must not keep it.
+DEVICE AttentionItem load_item(const AttentionItem* source)
+{
+    AttentionItem item;
+    asm volatile("ld.global.nc.v4.s32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(item.firstPage), "=r"(item.firstSlot), "=r"(item.numKeys), "=r"(item.firstPosition) : "l"(source));
+    asm volatile("ld.global.nc.v4.s32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(item.firstVector), "=r"(item.numVectors), "=r"(item.firstPart), "=r"(item.splitAndMask) : "l"((const int*)source + 4));
+    return item;
 }
 
 // tanh x within a few units in the last place: a series near 0, where the other form cancels.
@@ -164,18 +198,28 @@ DEVICE Target target_of(const AttentionParameters& p, const AttentionItem& item,
     return target;
 }
 
-// One thread of a vector stores its sums.
-DEVICE void store_sums(const AttentionParameters& p, Target target, float max_base2, float sum, float weight)
+// One thread of a vector stores its sum.
+DEVICE void store_sum(const AttentionParameters& p, Target target, float reference_base2, float sum)
 {
-    if (target.slotHead >= 0) p.partSums[target.slotHead] = make_float4(max_base2, sum, weight, 0.0f);
-    else if (p.logSumExp) p.logSumExp[target.rowHead] = sum == 0.0f ? -float_from_bits(INFINITY_BITS) : (max_base2 + log2_approx(sum)) * LN_2;
+    if (target.slotHead >= 0) p.partSums[target.slotHead] = make_float2(reference_base2, sum);
+    else if (p.logSumExp) p.logSumExp[target.rowHead] = sum == 0.0f ? -float_from_bits(INFINITY_BITS) : (reference_base2 + log2_approx(sum)) * LN_2;
 }
 
-// Stores an element of a vector's weighted sum of values; reciprocal: 1 / weight, or 0 for a vector that sees no key.
+// Stores two elements of a vector's weighted sum of values, the first at an even column; reciprocal: 1 / sum, or 0 for a vector that
+// sees no key.
+DEVICE void store_outputs(const AttentionParameters& p, Target target, int column, float first, float second, float reciprocal)
+{
+    if (target.slotHead >= 0) *(float2*)(p.partOutput + target.slotHead * HEAD_DIM + column) = make_float2(first, second);
+    else if (p.outputType == FLOAT32)
+        *(float2*)((float*)p.output + target.rowHead * HEAD_DIM + column) = make_float2(first * reciprocal, second * reciprocal);
+    else *(u32*)((u16*)p.output + target.rowHead * HEAD_DIM + column) = pack(first * reciprocal, second * reciprocal, p.outputType);
+}
+
+// Stores one.
 DEVICE void store_output(const AttentionParameters& p, Target target, int column, float value, float reciprocal)
 {
     if (target.slotHead >= 0) p.partOutput[target.slotHead * HEAD_DIM + column] = value;
     else store_element(p.output, p.outputType, target.rowHead * HEAD_DIM + column, value * reciprocal);
 }
 
-DEVICE float reciprocal_of(float weight) { return weight == 0.0f ? 0.0f : 1.0f / weight; }
+DEVICE float reciprocal_of(float sum) { return sum == 0.0f ? 0.0f : 1.0f / sum; }

@@ -41,6 +41,9 @@ DEVICE void barrier_wait(u32 barrier, int parity)
 // Some warps of a block meet. name: 1 to 15.
 DEVICE void named_barrier(int name, int num_threads) { asm volatile("bar.sync %0, %1;" ::"r"(name), "r"(num_threads) : "memory"); }
 
+// The same for those that do not wait.
+DEVICE void named_barrier_arrive(int name, int num_threads) { asm volatile("bar.arrive %0, %1;" ::"r"(name), "r"(num_threads) : "memory"); }
+
 // --- Copies -----------------------------------------------------------------------------------------------------------------
 
 // Copies bytes (a multiple of 16) to shared memory; the barrier counts them.
@@ -55,6 +58,9 @@ DEVICE void copy_bulk(u32 destination, const void* source, int bytes, u32 barrie
 // Orders this thread's ordinary writes to shared memory before what the matrix unit and the copy engine do later.
 DEVICE void async_fence() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
+// A number that is the same in all lanes, where the compiler cannot see that.
+DEVICE int uniform(int value) { return __shfl_sync(0xffffffff, value, 0); }
+
 // --- Registers --------------------------------------------------------------------------------------------------------------
 
 template <int COUNT>
@@ -65,15 +71,21 @@ DEVICE void claim_registers() { asm volatile("setmaxnreg.inc.sync.aligned.u32 %0
 
 // --- Matrix products of four warps ------------------------------------------------------------------------------------------
 
-// Describes a matrix in shared memory whose rows of 128 bytes are swizzled in groups of 8 (1024 bytes). column_stride: bytes between blocks of 64
-// columns where the instruction goes over them.
-DEVICE u64 matrix_descriptor(u32 address, int column_stride)
+// Describes a matrix in shared memory whose rows of 128 bytes are swizzled in groups of 8 (1024 bytes).
+struct Matrix
 {
-    return ((u64)(address & 0x3ffff) >> 4) | (u64)(column_stride >> 4) << 16 | (u64)(1024 >> 4) << 32 | (u64)1 << 62;
+    u32 place;  // address and column stride in units of 16 bytes
+};
+
+// column_stride: bytes between blocks of 64 columns where the instruction goes over them. All lanes give the same.
+DEVICE Matrix matrix_at(u32 address, int column_stride)
+{
+    Matrix result = {(u32)uniform((address & 0x3ffff) >> 4 | (u32)(column_stride >> 4) << 16)};
+    return result;
 }
 
-// The descriptor of what lies so many bytes behind.
-DEVICE u64 advance(u64 descriptor, int bytes) { return descriptor + (bytes >> 4); }
+// The operand so many bytes behind the matrix's start.
+DEVICE u64 operand(Matrix matrix, int bytes) { return (u64)(1024 >> 4 | 1u << 30) << 32 | (matrix.place + (bytes >> 4)); }
 
 DEVICE void products_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 

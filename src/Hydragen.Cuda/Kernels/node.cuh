@@ -1,18 +1,26 @@
-// What the kernels for many vectors share: queries in shared memory, the keys that a block needs, softmax on score fragments, results.
-// Defines of the including kernel: ROWS, vectors of a block; THREADS, threads of a block; KEYS, columns of a score fragment;
-// LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
+// What the kernels for many vectors share: queries in shared memory, the keys that an item needs, softmax on score fragments, results.
+// Defines of the including kernel: ROWS, vectors of a block; KEYS, columns of a score fragment; LOGIT_OPTIONS (ALiBi, soft-cap, or a
+// scale that is not positive).
 #pragma once
 #include "common.cuh"
 
 #define KEY_TILES (KEYS / 8)
 // From this logit on, base 2, the rounding of its product with the factor is no longer a negligible exponent.
-#define LARGE_LOGIT 8192.0f
+#define LARGE_LOGIT 4194304.0f
+// From scores to logits, base 2.
+#define FACTOR (LOGIT_OPTIONS ? 1.0f : p.scaleBase2)
+// With large heads registers are short, and products so long that they hide the search for maxima at each step.
+#define IS_LAGGED (HEAD_DIM <= 128)
+// A lane's sum of the weights of one step beyond which the reference must rise; no weight is larger, and FP16 ends at 65504.
+#define MAX_SUM (STORAGE == FLOAT16 ? 32768.0f : 16777216.0f)
 #define DIM_TILES (PADDED_DIM / 8)
 
-// Starts to copy the queries of an item to a swizzled image of ROWS rows; rows and columns that do not exist become zero.
-DEVICE void load_query(const AttentionParameters& p, const AttentionItem& item, int kv_head, u32 destination)
+// Starts to copy the queries of an item to a swizzled image of ROWS rows; rows and columns that do not exist become zero. Threads
+// thread ... of numThreads share the work.
+DEVICE void load_query(const AttentionParameters& p, const AttentionItem& item, int kv_head, u32 destination, int thread, int num_threads)
 {
-    for (int chunk = threadIdx.x; chunk < ROWS * (PADDED_DIM / 8); chunk += THREADS)
+#pragma unroll 1
+    for (int chunk = thread; chunk < ROWS * (PADDED_DIM / 8); chunk += num_threads)
     {
         int i = chunk / (PADDED_DIM / 8), column = chunk % (PADDED_DIM / 8) * 8;
         bool is_valid = i < item.numVectors && column < HEAD_DIM;
@@ -23,160 +31,229 @@ DEVICE void load_query(const AttentionParameters& p, const AttentionItem& item, 
     }
 }
 
-// The keys that any of the block's rows sees. All threads of the block call it; range is shared memory of two ints.
-DEVICE KeyRange block_keys(const AttentionParameters& p, const AttentionItem& item, int* range)
-{
-    KeyRange all = {0, item.numKeys};
-    if ((item.splitAndMask & 1) == 0 && p.window == ALL_POSITIONS) return all;
-    if (threadIdx.x == 0)
-    {
-        range[0] = item.numKeys;
-        range[1] = 0;
-    }
-    __syncthreads();
-    for (int i = threadIdx.x; i < item.numVectors; i += THREADS)
-    {
-        KeyRange keys = visible_keys(p, item, (item.firstVector + i) / p.groupSize);
-        if (keys.first < keys.end)
-        {
-            atomicMin(range, keys.first);
-            atomicMax(range + 1, keys.end);
-        }
-    }
-    __syncthreads();
-    KeyRange result = {range[0], range[1]};
-    return result;
-}
-
 // The two vectors of which a lane holds elements in each 16 x 8 tile of scores and outputs: l / 4 and l / 4 + 8, and in them columns
 // 2 * (l % 4) and the next. Fragments are [tile][4]: two columns of the first vector, two of the second.
 struct VectorPair
 {
-    int vectors[2];  // -1: does not exist
     KeyRange visible[2];
 #if LOGIT_OPTIONS
     float slopes[2];
     int distances[2];  // position of the item's first key less the row's
 #endif
-    float maxima[2];   // of scores before the factor
-    float sums[2];     // this lane's share of sum and weight of AttentionParameters.partSums
-    float weights[2];
-    float factor;      // from scores to logits, base 2
+    float references[2];  // weights are 2^(logitBase2 - reference); an integer, so that a change rounds nothing; -infinity before the first key
+    float sums[2];        // this lane's share of AttentionParameters.partSums
+    bool is_settled;      // the warp's rows all have references, and keep them while they do
 };
 
 // first: the vector of row 0 of the lane's tile, counted from the item's first.
 DEVICE VectorPair make_pair(const AttentionParameters& p, const AttentionItem& item, int kv_head, int first, int lane)
 {
     VectorPair pair;
-    pair.factor = LOGIT_OPTIONS ? 1.0f : p.scale * LOG2_E;
+    pair.is_settled = false;
 #pragma unroll
     for (int half = 0; half < 2; half++)
     {
         int i = first + half * 8 + lane / 4;
         int vector = item.firstVector + (i < item.numVectors ? i : 0);
-        pair.vectors[half] = i < item.numVectors ? vector : -1;
         pair.visible[half] = visible_keys(p, item, vector / p.groupSize);
 #if LOGIT_OPTIONS
         pair.slopes[half] = p.alibiSlopes ? p.alibiSlopes[kv_head * p.groupSize + vector % p.groupSize] : 0.0f;
         pair.distances[half] = item.firstPosition - p.rowPositions[vector / p.groupSize];
 #endif
-        pair.maxima[half] = -float_from_bits(INFINITY_BITS);
-        pair.sums[half] = pair.weights[half] = 0.0f;
+        pair.references[half] = -float_from_bits(INFINITY_BITS);
+        pair.sums[half] = 0.0f;
     }
     return pair;
 }
 
-// One step of online softmax: turns the scores of KEYS keys into weights, and tells by how much to scale what was summed before.
-// first_key: the key of column 0, counted from the item's first.
-DEVICE void softmax_step(
-    const AttentionParameters& p, VectorPair& pair, float (&scores)[KEY_TILES][4], int first_key, int lane, float (&corrections)[2])
+// Applies the logit options to the scores of 8 keys. key: of this lane's first column, counted from the item's first.
+DEVICE void apply_options(const AttentionParameters& p, const VectorPair& pair, float (&scores)[4], int key)
 {
-    const int lane_key = first_key + lane % 4 * 2;
-#pragma unroll
-    for (int half = 0; half < 2; half++)
-    {
-        KeyRange seen = pair.visible[half];
 #if LOGIT_OPTIONS
 #pragma unroll
-        for (int n = 0; n < KEY_TILES; n++)
-        {
-#pragma unroll
-            for (int j = 0; j < 2; j++)
-            {
-                float& score = scores[n][2 * half + j];
-                score = logit_base2(p, score, pair.slopes[half], pair.distances[half] + lane_key + n * 8 + j);
-            }
-        }
+    for (int i = 0; i < 4; i++) scores[i] = logit_base2(p, scores[i], pair.slopes[i / 2], pair.distances[i / 2] + key + i % 2);
 #endif
-        if (first_key < seen.first || first_key + KEYS > seen.end)
-        {
+}
+
+// Hides from each row what it must not see.
+DEVICE void hide_keys(const VectorPair& pair, float (&scores)[4], int key)
+{
 #pragma unroll
-            for (int n = 0; n < KEY_TILES; n++)
-            {
-#pragma unroll
-                for (int j = 0; j < 2; j++)
-                {
-                    int key = lane_key + n * 8 + j;
-                    if (key < seen.first || key >= seen.end) scores[n][2 * half + j] = -float_from_bits(INFINITY_BITS);
-                }
-            }
-        }
-        float maximum = pair.maxima[half];
-#pragma unroll
-        for (int n = 0; n < KEY_TILES; n++) maximum = fmaxf(maximum, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
-        maximum = fmaxf(maximum, shuffle_xor(maximum, 1));
-        maximum = fmaxf(maximum, shuffle_xor(maximum, 2));
-        // Without a visible key the maximum is -infinity, and infinity less infinity would be NaN.
-        float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : multiply_rounded(maximum, pair.factor);
-        corrections[half] = exp2_approx(multiply_rounded(pair.maxima[half], pair.factor) - reference);
-        pair.maxima[half] = maximum;
-        float factor = pair.factor;
-#if !LOGIT_OPTIONS
-        // One fused multiply-add a score leaves that rounding in the exponent, where it scales all weights of a row alike.
-        if (fabsf(reference) > LARGE_LOGIT)
-        {
-#pragma unroll
-            for (int n = 0; n < KEY_TILES; n++)
-            {
-#pragma unroll
-                for (int j = 0; j < 2; j++) scores[n][2 * half + j] = (scores[n][2 * half + j] - maximum) * factor;
-            }
-            factor = 1.0f;
-            reference = 0.0f;
-        }
-#endif
-        float sum = 0.0f;
-#pragma unroll
-        for (int n = 0; n < KEY_TILES; n++)
-        {
-#pragma unroll
-            for (int j = 0; j < 2; j++)
-            {
-                float& score = scores[n][2 * half + j];
-                score = exp2_approx(score * factor - reference);
-                sum += score;
-            }
-        }
-        pair.sums[half] = pair.sums[half] * corrections[half] + sum;
-        pair.weights[half] *= corrections[half];
+    for (int i = 0; i < 4; i++)
+    {
+        if (key + i % 2 < pair.visible[i / 2].first || key + i % 2 >= pair.visible[i / 2].end) scores[i] = -float_from_bits(INFINITY_BITS);
     }
 }
 
-// Rounds weights to 16 bits and packs them as operands of the product with values. The output is divided by the sum of these: that keeps the
-// mean of the values exact.
-DEVICE void pack_weights(VectorPair& pair, const float (&weights)[KEY_TILES][4], u32 (&packed)[KEY_TILES][2])
+// The reference that a row's weights get, given the largest score of a step.
+DEVICE float reference_for(const AttentionParameters& p, float maximum) { return ceilf(multiply_rounded(maximum, FACTOR)); }
+
+// How weights follow from a row's scores: 2^((score - base) * factor - offset). The base is 0 but for scores so large that their product with
+// the factor would be off.
+struct Exponent
 {
+    float base;
+    float offset;
+};
+
+DEVICE Exponent exponent_of(const AttentionParameters& p, float reference, float maximum)
+{
+    // Without a visible key both are -infinity, and their difference would be NaN.
+    Exponent result = {0.0f, reference == -float_from_bits(INFINITY_BITS) ? 0.0f : reference};
+    const float logit = multiply_rounded(maximum, FACTOR);
+    if (!LOGIT_OPTIONS && fabsf(logit) > LARGE_LOGIT && maximum != -float_from_bits(INFINITY_BITS))
+    {
+        result.base = maximum;
+        result.offset = reference - logit;
+    }
+    return result;
+}
+
+DEVICE float quad_max(float value)
+{
+    value = fmaxf(value, shuffle_xor(value, 1));
+    return fmaxf(value, shuffle_xor(value, 2));
+}
+
+// Sets the references of rows that have none, or all to what they should be, from the maxima of the scores of this step, and tells by how much
+// to scale what was summed before.
+DEVICE void raise_references(
+    const AttentionParameters& p, VectorPair& pair, float (&scores)[KEY_TILES][4], float (&corrections)[2], float (&offsets)[2])
+{
+    bool has_keys = true;
 #pragma unroll
     for (int half = 0; half < 2; half++)
     {
-        float sum = 0.0f;
+        float maximum = fmaxf(scores[0][2 * half], scores[0][2 * half + 1]);
 #pragma unroll
-        for (int n = 0; n < KEY_TILES; n++)
+        for (int n = 1; n < KEY_TILES; n++) maximum = fmaxf(maximum, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
+        maximum = quad_max(maximum);
+        const float before = pair.references[half];
+        const float reference = IS_LAGGED && before != -float_from_bits(INFINITY_BITS) ? before : fmaxf(before, reference_for(p, maximum));
+        corrections[half] = reference == before ? 1.0f : exp2_approx(before - reference);
+        pair.references[half] = reference;
+        pair.sums[half] *= corrections[half];
+        has_keys &= reference != -float_from_bits(INFINITY_BITS);
+        const Exponent exponent = exponent_of(p, reference, maximum);
+        offsets[half] = exponent.offset;
+        if (warp_any(exponent.base != 0.0f))
         {
-            packed[n][half] = pack(weights[n][2 * half], weights[n][2 * half + 1], STORAGE);
-            sum += widen((u16)packed[n][half], STORAGE) + widen((u16)(packed[n][half] >> 16), STORAGE);
+#pragma unroll
+            for (int n = 0; n < KEY_TILES; n++)
+            {
+                scores[n][2 * half] -= exponent.base;
+                scores[n][2 * half + 1] -= exponent.base;
+            }
         }
-        pair.weights[half] += sum;
+    }
+    pair.is_settled = IS_LAGGED && !warp_any(!has_keys);
+}
+
+// What is left to do, rarely, for rows whose weights became too large: references from the maxima of this step's scores, and weights anew.
+// multiply(n, scores) makes the scores of 8 keys once more. Rows that need no change keep theirs, so no row depends on another.
+template <class Multiply>
+DEVICE void raise_rows(
+    const AttentionParameters& p, VectorPair& pair, float (&weights)[KEY_TILES][4], int lane_key, float (&corrections)[2], float (&sums)[2],
+    const Multiply& multiply)
+{
+    float scores[4], maxima[2] = {-float_from_bits(INFINITY_BITS), -float_from_bits(INFINITY_BITS)};
+#pragma unroll 1
+    for (int n = 0; n < KEY_TILES; n++)
+    {
+        multiply(n, scores);
+        apply_options(p, pair, scores, lane_key + n * 8);
+        hide_keys(pair, scores, lane_key + n * 8);
+#pragma unroll
+        for (int i = 0; i < 4; i++) maxima[i / 2] = fmaxf(maxima[i / 2], scores[i]);
+    }
+    bool rises[2];
+    Exponent exponents[2];
+#pragma unroll
+    for (int half = 0; half < 2; half++)
+    {
+        // Some lane of the row, which is one of four; NaN counts.
+        float largest = sums[half] <= MAX_SUM ? 0.0f : 1.0f;
+        rises[half] = quad_max(largest) != 0.0f;
+        const float maximum = quad_max(maxima[half]), before = pair.references[half];
+        const float reference = fmaxf(before, reference_for(p, maximum)), correction = reference == before ? 1.0f : exp2_approx(before - reference);
+        if (!rises[half]) continue;
+        corrections[half] *= correction;
+        pair.references[half] = reference;
+        pair.sums[half] *= correction;
+        exponents[half] = exponent_of(p, reference, maximum);
+        sums[half] = 0.0f;
+    }
+#pragma unroll
+    for (int n = 0; n < KEY_TILES; n++)
+    {
+        multiply(n, scores);
+        apply_options(p, pair, scores, lane_key + n * 8);
+        hide_keys(pair, scores, lane_key + n * 8);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+        {
+            if (!rises[i / 2]) continue;
+            weights[n][i] = exp2_approx((scores[i] - exponents[i / 2].base) * FACTOR - exponents[i / 2].offset);
+            sums[i / 2] += weights[n][i];
+        }
+    }
+}
+
+// One step of online softmax: turns the scores of KEYS keys into weights. The references of the steps before are taken, whose maximum
+// they were; only where weights become too large, and at a row's first keys, they are raised. Whether what was summed before must be scaled
+// by corrections: the same for all lanes of the warp, and rare. multiply as in raise_rows.
+// first_key: the key of column 0, counted from the item's first.
+template <class Multiply>
+DEVICE bool softmax_step(
+    const AttentionParameters& p, VectorPair& pair, float (&scores)[KEY_TILES][4], int first_key, int lane, float (&corrections)[2],
+    const Multiply& multiply)
+{
+    const int lane_key = first_key + lane % 4 * 2;
+#if LOGIT_OPTIONS
+#pragma unroll
+    for (int n = 0; n < KEY_TILES; n++) apply_options(p, pair, scores[n], lane_key + n * 8);
+#endif
+    if (first_key < max(pair.visible[0].first, pair.visible[1].first) || first_key + KEYS > min(pair.visible[0].end, pair.visible[1].end))
+    {
+#pragma unroll
+        for (int n = 0; n < KEY_TILES; n++) hide_keys(pair, scores[n], lane_key + n * 8);
+    }
+    bool is_scaled = !pair.is_settled;
+    float offsets[2] = {pair.references[0], pair.references[1]};
+    if (is_scaled) raise_references(p, pair, scores, corrections, offsets);
+#pragma unroll
+    for (int n = 0; n < KEY_TILES; n++)
+    {
+#pragma unroll
+        for (int i = 0; i < 4; i++) scores[n][i] = exp2_approx(scores[n][i] * FACTOR - offsets[i / 2]);
+    }
+    float parts[4] = {};
+#pragma unroll
+    for (int n = 0; n < KEY_TILES; n++)
+    {
+#pragma unroll
+        for (int i = 0; i < 4; i++) parts[i] += scores[n][i];
+    }
+    float sums[2] = {parts[0] + parts[1], parts[2] + parts[3]};
+    if (IS_LAGGED && warp_any(!(sums[0] <= MAX_SUM) || !(sums[1] <= MAX_SUM)))
+    {
+        if (!is_scaled) corrections[0] = corrections[1] = 1.0f;
+        raise_rows(p, pair, scores, lane_key, corrections, sums, multiply);
+        is_scaled = true;
+    }
+    pair.sums[0] += sums[0];
+    pair.sums[1] += sums[1];
+    return is_scaled;
+}
+
+// Rounds weights to 16 bits and packs them as operands of the product with values.
+DEVICE void pack_weights(const float (&weights)[KEY_TILES][4], u32 (&packed)[KEY_TILES][2])
+{
+#pragma unroll
+    for (int n = 0; n < KEY_TILES; n++)
+    {
+        packed[n][0] = pack(weights[n][0], weights[n][1], STORAGE);
+        packed[n][1] = pack(weights[n][2], weights[n][3], STORAGE);
     }
 }
 
@@ -190,31 +267,25 @@ DEVICE void scale_output(float (&output)[DIM_TILES][4], const float (&correction
     }
 }
 
-// All lanes of a warp store what they hold.
+// All lanes of a warp store what they hold. first: as in make_pair.
 DEVICE void store_pair(
-    const AttentionParameters& p, const AttentionItem& item, int kv_head, const VectorPair& pair, const float (&output)[DIM_TILES][4], int lane)
+    const AttentionParameters& p, const AttentionItem& item, int kv_head, int first, const VectorPair& pair, const float (&output)[DIM_TILES][4], int lane)
 {
 #pragma unroll
     for (int half = 0; half < 2; half++)
     {
-        float sum = pair.sums[half], weight = pair.weights[half];
-#pragma unroll
-        for (int mask = 1; mask <= 2; mask *= 2)
-        {
-            sum += shuffle_xor(sum, mask);
-            weight += shuffle_xor(weight, mask);
-        }
-        if (pair.vectors[half] < 0) continue;
-        Target target = target_of(p, item, kv_head, pair.vectors[half]);
-        if (lane % 4 == 0) store_sums(p, target, multiply_rounded(pair.maxima[half], pair.factor), sum, weight);
-        float reciprocal = reciprocal_of(weight);
+        float sum = pair.sums[half];
+        sum += shuffle_xor(sum, 1);
+        sum += shuffle_xor(sum, 2);
+        int i = first + half * 8 + lane / 4;
+        if (i >= item.numVectors) continue;
+        Target target = target_of(p, item, kv_head, item.firstVector + i);
+        if (lane % 4 == 0) store_sum(p, target, pair.references[half], sum);
+        float reciprocal = reciprocal_of(sum);
 #pragma unroll
         for (int d = 0; d < DIM_TILES; d++)
         {
-            if (d * 8 >= HEAD_DIM) continue;
-            int column = d * 8 + lane % 4 * 2;
-            store_output(p, target, column, output[d][2 * half], reciprocal);
-            store_output(p, target, column + 1, output[d][2 * half + 1], reciprocal);
+            if (d * 8 < HEAD_DIM) store_outputs(p, target, d * 8 + lane % 4 * 2, output[d][2 * half], output[d][2 * half + 1], reciprocal);
         }
     }
 }

@@ -108,6 +108,30 @@ DEVICE float shuffle_from(float value, int lane)
     return result;
 }
 
+// The smallest, the largest of all lanes' numbers.
+DEVICE int warp_min(int value) { return __reduce_min_sync(0xffffffff, value); }
+
+DEVICE int warp_max(int value) { return __reduce_max_sync(0xffffffff, value); }
+
+// Whether any lane says so.
+DEVICE bool warp_any(bool value) { return __any_sync(0xffffffff, value); }
+
+// Lets the next kernel of the stream start once all blocks have said so; it must be launched for that.
+DEVICE void launch_dependents()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// Waits for the end of the kernel before, and for what it wrote, where this kernel was launched to start early.
+DEVICE void wait_for_dependency()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 DEVICE void warp_barrier() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
 
 DEVICE float float_from_bits(u32 bits) { return __uint_as_float(bits); }
