@@ -75,6 +75,19 @@ public sealed unsafe class CpuBackend : IComputeBackend
     public IReadOnlyList<KernelChoice> Kernels => _kernels.Value;
 
     /// <inheritdoc/>
+    public BackendMemory Memory
+    {
+        get
+        {
+            long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+            return new BackendMemory(available, long.MaxValue, available / 2);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
+
+    /// <inheritdoc/>
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) =>
         _operators.PairsBFloat16 && queryType == ElementType.BFloat16 && kvType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float32;
 

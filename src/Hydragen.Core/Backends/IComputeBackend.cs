@@ -8,6 +8,13 @@ namespace Hydragen.Core;
 /// <remarks>Every operator throws <see cref="ArgumentException"/> when a buffer is too small or has an unsupported type.</remarks>
 public interface IComputeBackend : IAttentionBackend
 {
+    /// <summary>How much memory there is now.</summary>
+    BackendMemory Memory { get; }
+
+    /// <summary>The type of activations and cached keys and values that suits weights best, when nobody asks for another.</summary>
+    /// <param name="weightType">Type of the stored weights.</param>
+    ElementType ComputeTypeFor(ElementType weightType);
+
     /// <summary>Reads, rearranges and keeps a weight matrix.</summary>
     /// <param name="source">The rows.</param>
     /// <param name="weightType">How to keep them.</param>

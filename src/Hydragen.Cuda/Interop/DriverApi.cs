@@ -53,6 +53,30 @@ internal static unsafe partial class DriverApi
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuStreamDestroy_v2")]
     public static partial int StreamDestroy(nint stream);
 
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventCreate")]
+    public static partial int EventCreate(out nint @event, uint flags);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventRecord")]
+    public static partial int EventRecord(nint @event, nint stream);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventSynchronize")]
+    public static partial int EventSynchronize(nint @event);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventElapsedTime")]
+    public static partial int EventElapsedTime(out float milliseconds, nint start, nint end);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventDestroy_v2")]
+    public static partial int EventDestroy(nint @event);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemGetInfo_v2")]
+    public static partial int MemGetInfo(out nuint free, out nuint total);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemHostAlloc")]
+    public static partial int MemHostAlloc(out nint address, nuint bytes, uint flags);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemFreeHost")]
+    public static partial int MemFreeHost(nint address);
+
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemAlloc_v2")]
     public static partial int MemAlloc(out nint address, nuint bytes);
 

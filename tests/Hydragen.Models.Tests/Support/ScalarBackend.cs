@@ -12,6 +12,10 @@ internal sealed class ScalarBackend : IComputeBackend
     /// <summary>Buffers, matrices and caches that were made and not disposed.</summary>
     public int NumLive { get; private set; }
 
+    public BackendMemory Memory => new(long.MaxValue, long.MaxValue, long.MaxValue);
+
+    public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
+
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) => ElementType.Float32;
 
     public DeviceBuffer Allocate(ElementType elementType, long length)
