@@ -18,7 +18,13 @@ internal sealed class EngineContext : IDisposable
         Options = options;
         Limits = new EngineLimits(model.Configuration.VocabularySize, model.Configuration.MaxContextLength);
         Cache = model.CreateKvCache(0);
-        long budget = options.MaxKvBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
+        BackendMemory memory = model.Backend.Memory;
+        long budget = options.MaxKvBytes ?? memory.DefaultCacheBytes;
+        if (budget > memory.MaxCacheBytes)
+        {
+            throw new InsufficientMemoryException(
+                $"KV memory of {budget >> 20} MiB was asked for, but beside the model only {memory.MaxCacheBytes >> 20} MiB are free.");
+        }
         if (budget < Cache.BytesPerPage)
             throw new ArgumentException($"The KV memory limit of {budget} bytes is less than one page of {Cache.BytesPerPage} bytes.");
         int maxPages = (int)Math.Min(budget / Cache.BytesPerPage, int.MaxValue / KvCache.PageSize);

@@ -11,7 +11,7 @@ internal sealed class BenchArguments
 {
     private const int MaxRepeats = 10_000;
 
-    private readonly Option<string> _device = Values.Choice("--device", "Where to compute.", "cpu", "cpu");
+    private readonly Option<string> _device;
     private readonly Option<string> _modes;
     private readonly SharingMode[] _allowedModes;
     private readonly Option<int> _repeats;
@@ -19,8 +19,13 @@ internal sealed class BenchArguments
     private readonly Option<bool> _json = new("--json") { Description = "Print JSON Lines to standard output: a header, one line a row, and an end with the ceilings once more." };
     private readonly Option<string?> _plot = new("--plot") { Description = "Draw the result into this SVG file.", HelpName = "FILE.svg" };
 
-    public BenchArguments(Command command, int defaultRepeats, params SharingMode[] allowedModes)
+    /// <param name="command">Receives the options.</param>
+    /// <param name="device">The option of the device, which says what there is.</param>
+    /// <param name="defaultRepeats">Rounds when not given.</param>
+    /// <param name="allowedModes">Modes that can be compared.</param>
+    public BenchArguments(Command command, Option<string> device, int defaultRepeats, params SharingMode[] allowedModes)
     {
+        _device = device;
         _allowedModes = allowedModes;
         string names = string.Join(',', allowedModes.Select(mode => mode.Name()));
         _modes = new Option<string>("--modes")
@@ -43,6 +48,8 @@ internal sealed class BenchArguments
 
     public SharingMode[] Modes(ParseResult parsed) =>
         [.. parsed.GetValue(_modes)!.Split(',').Select(name => _allowedModes.First(mode => mode.Name() == name))];
+
+    public string Device(ParseResult parsed) => parsed.GetValue(_device)!;
 
     public int Repeats(ParseResult parsed) => parsed.GetValue(_repeats);
 

@@ -7,8 +7,8 @@ using Hydragen.Cpu;
 
 namespace Hydragen.Cli.Bench;
 
-/// <summary>What a result must be read with: the command, the machine, the versions and the ceilings.</summary>
-internal sealed record BenchHeader(string Command, Machine Machine, IComputeBackend Backend, Ceilings Ceilings)
+/// <summary>What a result must be read with: the command, the machine, the versions and the ceilings of the processor, when that computes.</summary>
+internal sealed record BenchHeader(string Command, Machine Machine, IComputeBackend Backend, Ceilings? Ceilings)
 {
     private static string Version =>
         typeof(BenchHeader).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
@@ -16,14 +16,20 @@ internal sealed record BenchHeader(string Command, Machine Machine, IComputeBack
     public void WriteNotes(Terminal terminal)
     {
         terminal.Note($"{Machine.Processor}, {Environment.ProcessorCount} processors, {Backend.Description}");
+        if (Ceilings is null) return;
         terminal.Note($"Ceilings with all threads: {Describe(Ceilings)}");
         if (Ceilings.ProcessorShare < MachineState.QuietShare)
             terminal.Note(string.Create(CultureInfo.InvariantCulture, $"Other programs compute: the ceilings were measured with {Ceilings.ProcessorShare:0 %} of the processors and are too low."));
     }
 
     /// <summary>Compares the ceilings with those measured after everything else.</summary>
-    public void WriteEnd(Terminal terminal, JsonLines? output, Ceilings atEnd)
+    public void WriteEnd(Terminal terminal, JsonLines? output, Ceilings? atEnd)
     {
+        if (atEnd is null || Ceilings is null)
+        {
+            output?.Write(json => json.WriteString("type", "end"));
+            return;
+        }
         if (!atEnd.IsLike(Ceilings))
             terminal.Note($"The machine was noisy: ceilings at the end are {Describe(atEnd)}. Shares above are of those at the start.");
         output?.Write(json =>
@@ -47,7 +53,7 @@ internal sealed record BenchHeader(string Command, Machine Machine, IComputeBack
         json.WriteNumber("last_level_cache_bytes", Machine.LastLevelCacheBytes);
         json.WriteNumber("memory_bytes", GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         json.WriteString("backend", Backend.Description);
-        json.WriteCeilings(Ceilings);
+        if (Ceilings is not null) json.WriteCeilings(Ceilings);
     });
 
     private static string Describe(Ceilings ceilings) => string.Create(CultureInfo.InvariantCulture,

@@ -12,13 +12,14 @@ public sealed class DecoderModel : IDisposable
     private readonly DecoderActivations _activations;
     private readonly ScaledRotaryEmbedding _rotary;
 
-    private DecoderModel(ModelConfiguration config, IComputeBackend backend, DecoderOptions options, DecoderWeights weights, DecoderActivations activations)
+    private DecoderModel(
+        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, ElementType computeType, DecoderWeights weights, DecoderActivations activations)
     {
         Configuration = config;
         Backend = backend;
         MaxBatchRows = options.MaxBatchRows;
         WeightType = options.WeightType;
-        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, options.ComputeType);
+        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, computeType);
         _weights = weights;
         _activations = activations;
         _rotary = new ScaledRotaryEmbedding(config.Rotary);
@@ -52,7 +53,7 @@ public sealed class DecoderModel : IDisposable
     /// A file is malformed, asks for something that is not supported, or holds weights that are NaN or infinite.
     /// </exception>
     /// <exception cref="IOException">A file is missing or cannot be read.</exception>
-    /// <exception cref="InsufficientMemoryException">The weights are larger than the memory of this process.</exception>
+    /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
     /// <exception cref="OperationCanceledException">The load was stopped.</exception>
     public static DecoderModel Load(
         string folder, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null, CancellationToken ct = default)
@@ -64,14 +65,19 @@ public sealed class DecoderModel : IDisposable
         var loadProgress = new LoadProgress(progress, ct);
         var catalog = new WeightCatalog(config, store, loadProgress);
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
-        long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, needed = catalog.BytesToKeep(options.WeightType);
-        if (needed > available)
-            throw new InsufficientMemoryException($"{folder}: the weights take {needed >> 20} MiB, but this process may use {available >> 20} MiB.");
+        ElementType computeType = options.ComputeType ?? backend.ComputeTypeFor(catalog.Layers[0].QueryKeyValue.ElementType);
+        long weightBytes = catalog.BytesToKeep(options.WeightType), available = backend.Memory.AvailableBytes;
+        long activationBytes = DecoderActivations.BytesFor(config, computeType, options.MaxBatchRows);
+        if (weightBytes + activationBytes > available)
+        {
+            throw new InsufficientMemoryException(
+                $"{folder}: the weights take {weightBytes >> 20} MiB and the activations of {options.MaxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
+        }
 
         var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
         try
         {
-            return new DecoderModel(config, backend, options, weights, new DecoderActivations(config, backend, options.ComputeType, options.MaxBatchRows));
+            return new DecoderModel(config, backend, options, computeType, weights, new DecoderActivations(config, backend, computeType, options.MaxBatchRows));
         }
         catch
         {

@@ -12,7 +12,7 @@ internal sealed class ScalarBackend : IComputeBackend
     /// <summary>Buffers, matrices and caches that were made and not disposed.</summary>
     public int NumLive { get; private set; }
 
-    public BackendMemory Memory => new(long.MaxValue, long.MaxValue, long.MaxValue);
+    public BackendMemory Memory => new(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, long.MaxValue, long.MaxValue);
 
     public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
 

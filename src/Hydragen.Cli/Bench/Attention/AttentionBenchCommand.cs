@@ -33,7 +33,8 @@ internal static class AttentionBenchCommand
     {
         var command = new Verb("attention", "One step of attention, with sharing and without.", Details);
         var shapes = new AttentionArguments(command);
-        var arguments = new BenchArguments(command, defaultRepeats: 7, SharingMode.Hydragen, SharingMode.Paged, SharingMode.Copied);
+        var arguments = new BenchArguments(
+            command, Values.Choice("--device", "Where to compute.", "cpu", "cpu"), defaultRepeats: 7, SharingMode.Hydragen, SharingMode.Paged, SharingMode.Copied);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
             AttentionSetup setup = shapes.Read(parsed, arguments.Modes(parsed), arguments.Repeats(parsed));

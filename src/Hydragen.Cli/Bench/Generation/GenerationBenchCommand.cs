@@ -25,27 +25,34 @@ internal static class GenerationBenchCommand
         var command = new Verb("generate", "Prefill and decode of a model, with sharing and without.", Details);
         var sweep = new GenerationArguments(command);
         var arguments = new BenchArguments(
-            command, defaultRepeats: 3, SharingMode.Hydragen, SharingMode.Paged, SharingMode.Copied, SharingMode.NoAttention);
+            command, DeviceArguments.MakeDevice(), defaultRepeats: 3, SharingMode.Hydragen, SharingMode.Paged, SharingMode.Copied, SharingMode.NoAttention);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
             GenerationSetup setup = sweep.Read(parsed, arguments.Modes(parsed), arguments.Repeats(parsed));
             ModelSize? size = sweep.RandomModelSize(parsed);
             string? folder = size is null ? sweep.ModelFolder(parsed) : null;
             arguments.CheckPlot(parsed);
-            var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
-            Task<Ceilings> MeasureCeilingsAsync() => Task.Run(
-                () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxKvBytes / 4, cancellationToken), CancellationToken.None);
-            Ceilings ceilings = await MeasureCeilingsAsync();
+            DeviceArguments.CheckWeightType(arguments.Device(parsed), setup.WeightType);
+            IComputeBackend backend = DeviceArguments.CreateBackend(arguments.Device(parsed), arguments.Threads(parsed));
+            // What the processor can do says nothing about a run on a GPU.
+            MachineProbe? probe = DeviceArguments.IsCuda(arguments.Device(parsed))
+                ? null : new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
+            long maxKvBytes = sweep.MaxKvBytes(parsed) ?? backend.Memory.DefaultCacheBytes;
+            async Task<Ceilings?> MeasureCeilingsAsync() => probe is null ? null : await Task.Run(
+                () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, maxKvBytes / 4, cancellationToken), CancellationToken.None);
+            Ceilings? ceilings = await MeasureCeilingsAsync();
 
             var options = new LanguageModelOptions
             {
-                ComputeType = setup.ComputeType,
+                ComputeType = sweep.ComputeType(parsed),
                 WeightType = setup.WeightType,
-                NumThreads = arguments.Threads(parsed),
-                MaxKvBytes = setup.MaxKvBytes,
+                MaxKvBytes = sweep.MaxKvBytes(parsed),
                 MaxBatchRows = Math.Max(new LanguageModelOptions().MaxBatchRows, setup.Cells.Max(cell => cell.Batch)),
+                Backend = backend,
+                OwnsBackend = true,
             };
             using LanguageModel model = await LoadAsync(terminal, folder, size, setup.ContextLength, options, cancellationToken);
+            setup = setup with { ComputeType = model.Engine.Model.KvCacheShape.ElementType, MaxKvBytes = model.Engine.MaxKvBytes };
             if (setup.ContextLength > model.Configuration.MaxContextLength)
             {
                 throw new InputException(
