@@ -1,32 +1,44 @@
 using Hydragen.Core;
-using Hydragen.Testing;
 
-namespace Hydragen.Cpu.Tests;
+namespace Hydragen.Testing;
 
 /// <summary>A random weight matrix, handed out in whatever pieces the backend asks for.</summary>
-internal sealed class TestMatrix : MatrixSource
+public sealed class TestMatrix : MatrixSource
 {
     private readonly float[] _bias;
 
-    public TestMatrix(Random random, int outputSize, int inputSize, ElementType type, bool hasBias)
+    /// <param name="random">Where weights and bias come from.</param>
+    /// <param name="outputSize">Rows.</param>
+    /// <param name="inputSize">Columns.</param>
+    /// <param name="type">How the weights are stored.</param>
+    /// <param name="hasBias">Whether there is a bias.</param>
+    /// <param name="isBiasStored">Whether the bias is rounded to that type, too.</param>
+    public TestMatrix(Random random, int outputSize, int inputSize, ElementType type, bool hasBias, bool isBiasStored = false)
     {
         OutputSize = outputSize;
         InputSize = inputSize;
         ElementType = type;
         Weights = RandomTensors.Round(RandomTensors.Normal(random, outputSize * inputSize), type);
         _bias = hasBias ? RandomTensors.Normal(random, outputSize) : [];
+        if (isBiasStored) RandomTensors.Round(_bias, type);
     }
 
+    /// <summary>Row-major, rounded to the type.</summary>
     public float[] Weights { get; }
 
+    /// <inheritdoc/>
     public override int OutputSize { get; }
 
+    /// <inheritdoc/>
     public override int InputSize { get; }
 
+    /// <inheritdoc/>
     public override ElementType ElementType { get; }
 
+    /// <inheritdoc/>
     public override ReadOnlyMemory<float> Bias => _bias;
 
+    /// <inheritdoc/>
     public override void ReadRows(int firstRow, Span<byte> rows)
     {
         int elementSize = ElementType.SizeInBytes();
