@@ -339,6 +339,16 @@ public sealed unsafe class CpuBackend : IComputeBackend
         KeepAlive(hidden, head, logits);
     }
 
+    /// <inheritdoc/>
+    public void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
+        CpuBuffer source = Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows));
+        for (int row = 0; row < indexes.Length; row++)
+            indexes[row] = RowMaximum.IndexIn(new ReadOnlySpan<float>((float*)source.Pointer + (nint)row * rowSize, rowSize));
+        GC.KeepAlive(rows);
+    }
+
     /// <summary>Stops the threads and frees the workspace. Buffers, matrices and caches have their own owners.</summary>
     public void Dispose()
     {

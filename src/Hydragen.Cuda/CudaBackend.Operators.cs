@@ -152,4 +152,11 @@ public sealed partial class CudaBackend
         }
         Operators.Linear.Multiply(source, rows, rows.Length, weights, scale, softCap, result);
     }
+
+    /// <inheritdoc/>
+    public void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
+        Operators.IndexOfMaximum(Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows)), rowSize, indexes);
+    }
 }

@@ -9,6 +9,7 @@ internal sealed class EngineContext : IDisposable
 {
     private const int MaxLogitElements = 1 << 26;
     private float[] _logits = [];
+    private int[] _nextTokenIds = [];
 
     public EngineContext(DecoderModel model, Tokenizer? tokenizer, InferenceEngineOptions options)
     {
@@ -64,6 +65,17 @@ internal sealed class EngineContext : IDisposable
         Span<float> logits = _logits.AsSpan(0, length);
         Model.Forward(Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, logits);
         return logits;
+    }
+
+    /// <summary>Computes the step that <see cref="Step"/> holds; returns the most probable next tokens, <c>[numLogitRows]</c>.</summary>
+    public ReadOnlySpan<int> ForwardGreedy(SharingMode mode)
+    {
+        AttentionPlan plan = Step.Build(mode);
+        int length = Step.LogitRows.Length;
+        if (_nextTokenIds.Length < length) _nextTokenIds = new int[length];
+        Span<int> nextTokenIds = _nextTokenIds.AsSpan(0, length);
+        Model.ForwardGreedy(Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, nextTokenIds);
+        return nextTokenIds;
     }
 
     /// <summary>Ends one hold on a node; frees it, and those above, when nobody holds them any more.</summary>

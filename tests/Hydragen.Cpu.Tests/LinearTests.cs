@@ -85,4 +85,11 @@ public sealed class LinearTests
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         OperatorConformance.Embeddings(backend);
     }
+
+    [Fact]
+    public void The_largest_number_of_a_row_is_found()
+    {
+        using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
+        OperatorConformance.IndexOfMaximum(backend);
+    }
 }

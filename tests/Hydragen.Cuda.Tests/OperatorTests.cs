@@ -161,6 +161,13 @@ public sealed class OperatorTests
     }
 
     [Fact]
+    public void The_largest_number_of_a_row_is_found()
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        OperatorConformance.IndexOfMaximum(backend);
+    }
+
+    [Fact]
     public void Arguments_that_do_not_fit_are_refused()
     {
         using CudaBackend backend = Gpu.OpenForModels();

@@ -129,6 +129,34 @@ public static class OperatorConformance
         }
     }
 
+    /// <summary>The largest number of rows: ties, infinities, NaN, all sizes.</summary>
+    public static void IndexOfMaximum(IComputeBackend backend)
+    {
+        const float inf = float.PositiveInfinity;
+        float[][] special =
+        [
+            [1, 3, 3, 2], [-inf, -inf, -inf, -inf], [-inf, -5, -inf, -5], [1, inf, 2, inf], [0, -1, 0, -0f], [-0f, 0, -1, -2],
+            [1, 2, float.NaN, 3], [float.NaN, inf, 0, 0], [-3e38f, 3e38f, -1, 3e38f],
+        ];
+        Verify([.. special.SelectMany(row => row)], 4, [1, -1, 1, 1, 0, 0, -1, -1, 1]);
+        var random = new Random(5);
+        foreach (int size in (int[])[1, 2, 31, 33, 1023, 1025, 5000])
+        {
+            const int numRows = 6;
+            // Few different numbers, so that there are ties.
+            float[] rows = [.. Enumerable.Range(0, numRows * size).Select(_ => (float)random.Next(-3, 3))];
+            Verify(rows, size, [.. Enumerable.Range(0, numRows).Select(row => Array.IndexOf(rows, rows.Skip(row * size).Take(size).Max(), row * size) - row * size)]);
+        }
+
+        void Verify(float[] rows, int size, int[] expected)
+        {
+            using DeviceBuffer buffer = Upload(backend, ElementType.Float32, rows);
+            var found = new int[expected.Length];
+            backend.IndexOfMaximum(buffer, size, found);
+            Assert.Equal(expected, found);
+        }
+    }
+
     /// <summary>A linear layer against sums in FP64.</summary>
     public static void Linear(
         IComputeBackend backend, int numRows, int outputSize, int inputSize, ElementType weights, ElementType input, ElementType output, bool hasBias,

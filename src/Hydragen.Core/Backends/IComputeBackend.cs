@@ -90,4 +90,13 @@ public interface IComputeBackend : IAttentionBackend
     /// <param name="softCap">cap(x) = softCap · tanh(x / softCap); null for none.</param>
     /// <param name="logits">Receives FP32 <c>[numLogitRows, vocabularySize]</c>.</param>
     void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits);
+
+    /// <summary>
+    /// The index of the largest number of each row, the lowest on ties; −1 for a row with a NaN or without a number above −∞. Waits for
+    /// the operators that write the rows.
+    /// </summary>
+    /// <param name="rows">FP32 <c>[numRows, rowSize]</c>.</param>
+    /// <param name="rowSize">Numbers of a row, at least 1.</param>
+    /// <param name="indexes">Receives <c>[numRows]</c>; its length says how many rows are looked at.</param>
+    void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes);
 }

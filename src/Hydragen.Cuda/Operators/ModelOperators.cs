@@ -7,7 +7,7 @@ namespace Hydragen.Cuda;
 internal sealed class ModelOperators(CudaDevice device, KernelLibrary library) : IDisposable
 {
     private readonly OperatorKernels _kernels = new(library);
-    private readonly DeviceScratch _tokenIds = new(device);
+    private readonly DeviceScratch _tokenIds = new(device), _indexes = new(device);
     private readonly RowInputs _rowInputs = new(device);
     private readonly ConditionalWeakTable<RotaryEmbedding, DeviceRotaryTable> _rotaryTables = [];
     private WeightLoader? _loader;
@@ -104,11 +104,21 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library) :
             });
     }
 
+    public void IndexOfMaximum(CudaBuffer rows, int rowSize, Span<int> indexes)
+    {
+        if (indexes.IsEmpty) return;
+        device.MakeCurrent();
+        nint found = _indexes.Reserve(indexes.Length * sizeof(int));
+        _kernels.RowMaximum().Launch(indexes.Length, 1, new RowMaximumParameters { Rows = rows.Address, Indexes = found, RowSize = rowSize });
+        device.Download(indexes, found);
+    }
+
     public void Dispose()
     {
         _linear?.Dispose();
         _loader?.Dispose();
         _tokenIds.Dispose();
+        _indexes.Dispose();
         _rowInputs.Dispose();
         foreach (KeyValuePair<RotaryEmbedding, DeviceRotaryTable> entry in _rotaryTables) entry.Value.Dispose();
         _rotaryTables.Clear();

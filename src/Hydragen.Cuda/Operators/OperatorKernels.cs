@@ -15,6 +15,7 @@ internal sealed class OperatorKernels(KernelLibrary kernels)
         RotaryAppend,
         LinearInput,
         LinearOutput,
+        RowMaximum,
     }
 
     /// <summary>Looks up rows of a table.</summary>
@@ -46,6 +47,10 @@ internal sealed class OperatorKernels(KernelLibrary kernels)
     /// <summary>Finishes a matrix product.</summary>
     public CudaKernel LinearOutput(ElementType output, int pieces) =>
         TryFind(Operator.LinearOutput, default, output, pieces, 0) ?? Add(OperatorVariants.LinearOutput(output, pieces), Operator.LinearOutput, default, output, pieces, 0);
+
+    /// <summary>Finds the largest number of each row.</summary>
+    public CudaKernel RowMaximum() =>
+        TryFind(Operator.RowMaximum, default, default, 0, 0) ?? Add(OperatorVariants.RowMaximum, Operator.RowMaximum, default, default, 0, 0);
 
     private CudaKernel? TryFind(Operator op, ElementType input, ElementType output, int choice, int size) =>
         _found.GetValueOrDefault((op, input, output, choice, size));

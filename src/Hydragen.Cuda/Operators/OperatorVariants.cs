@@ -9,7 +9,7 @@ internal static class OperatorVariants
     /// <summary>Threads of a block where a row's size does not decide.</summary>
     public const int NumThreads = 256;
 
-    private const int MaxNormThreads = 1024, VectorLength = 8;
+    private const int MaxThreads = 1024, VectorLength = 8;
 
     /// <summary>Looks up rows of a table.</summary>
     public static KernelVariant Embedding(ElementType type, int hiddenSize) =>
@@ -19,7 +19,7 @@ internal static class OperatorVariants
     public static KernelVariant Norm(ElementType input, ElementType output, bool adds, int hiddenSize)
     {
         int vector = Vector(hiddenSize), numVectors = hiddenSize / vector;
-        int numThreads = Math.Min(MaxNormThreads, (numVectors + 31) / 32 * 32), items = (numVectors + numThreads - 1) / numThreads;
+        int numThreads = Math.Min(MaxThreads, (numVectors + 31) / 32 * 32), items = (numVectors + numThreads - 1) / numThreads;
         return new KernelVariant(
             "rms_norm", $"INPUT={(int)input} OUTPUT={(int)output} ADD={(adds ? 1 : 0)} VECTOR={vector} ITEMS={items} THREADS={numThreads}", numThreads, 0);
     }
@@ -51,6 +51,9 @@ internal static class OperatorVariants
     /// <summary>Finishes a matrix product.</summary>
     public static KernelVariant LinearOutput(ElementType output, int pieces) =>
         new("linear_output", $"OUTPUT={(int)output} PIECES={pieces} THREADS={NumThreads}", NumThreads, 0);
+
+    /// <summary>Finds the largest number of each row.</summary>
+    public static KernelVariant RowMaximum { get; } = new("row_maximum", $"THREADS={MaxThreads}", MaxThreads, 0);
 
     /// <summary>Blocks that cover so many items.</summary>
     public static int Blocks(int numItems) => (numItems + NumThreads - 1) / NumThreads;

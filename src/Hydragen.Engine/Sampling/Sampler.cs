@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Hydragen.Core;
 
 namespace Hydragen.Engine;
 
@@ -26,11 +27,18 @@ internal sealed class Sampler(int vocabularySize)
             ApplyPenalties(weights, options, promptAncestors, numNewTokens);
             logits = weights;
         }
-        int best = Logits.ArgMax(logits);
-        if (best < 0) throw new InvalidDataException("The model produced logits that are NaN or all -infinity.");
-        if (options.Temperature == 0 || options.TopK == 1) return best;
+        int best = RowMaximum.IndexIn(logits);
+        CheckBest(best);
+        if (options.IsGreedy) return best;
         if (!logits.Overlaps(weights)) logits.CopyTo(weights);
         return Draw(weights, weights[best], options, random.NextDouble());
+    }
+
+    /// <summary>Refuses logits without a best one.</summary>
+    /// <exception cref="InvalidDataException">The index is that of no logit.</exception>
+    public static void CheckBest(int best)
+    {
+        if (best < 0) throw new InvalidDataException("The model produced logits that are NaN or all -infinity.");
     }
 
     private void ApplyPenalties(Span<float> logits, SamplingOptions options, TokenSpan span, int numNewTokens)

@@ -42,6 +42,9 @@ internal sealed class GenerationRun : IDisposable
         _context.Allocator.ResetPeak();
     }
 
+    /// <summary>Whether the best token of each row is all that is wanted of its logits, so that they need not leave the device.</summary>
+    private bool NeedsOnlyBest => _options.Sampling is { IsGreedy: true, HasPenalties: false } && !_options.LogProbabilities;
+
     private bool IsCopied => _options.Sharing == SharingMode.Copied;
 
     public GenerationStatistics Run(CancellationToken cancellationToken)
@@ -151,6 +154,17 @@ internal sealed class GenerationRun : IDisposable
             int count = Math.Min(batch, _active.Count - first);
             _context.Step.Clear();
             for (int i = 0; i < count; i++) _context.Step.Add(_active[first + i], 1, LogitRows.Last);
+            if (NeedsOnlyBest)
+            {
+                ReadOnlySpan<int> tokenIds = _context.ForwardGreedy(_options.Sharing);
+                for (int i = 0; i < count; i++)
+                {
+                    _active[first + i].NumComputed++;
+                    Sampler.CheckBest(tokenIds[i]);
+                    AcceptToken(_active[first + i], tokenIds[i], null);
+                }
+                continue;
+            }
             ReadOnlySpan<float> logits = _context.Forward(_options.Sharing);
             int vocabularySize = _context.Limits.VocabularySize;
             for (int i = 0; i < count; i++)
@@ -173,14 +187,19 @@ internal sealed class GenerationRun : IDisposable
         SampleRandom random = sequence.Random;
         int tokenId = _context.Sampler.Sample(logits, _options.Sampling, sequence, sequence.NumNewTokens, ref random);
         sequence.Random = random;
-        sequence.TokenIds.Add(tokenId);
-        _newTokens++;
         float? logProbability = null;
         if (sequence.LogProbabilities is not null)
         {
             logProbability = (float)(logits[tokenId] - Logits.LogSumExp(logits));
             sequence.LogProbabilities.Add(logProbability.Value);
         }
+        AcceptToken(sequence, tokenId, logProbability);
+    }
+
+    private void AcceptToken(Sequence sequence, int tokenId, float? logProbability)
+    {
+        sequence.TokenIds.Add(tokenId);
+        _newTokens++;
         bool isEos = !_options.IgnoreEos && _context.IsEos(tokenId);
         string? text = sequence.Text?.Append(tokenId);
         GenerationResult? result = null;

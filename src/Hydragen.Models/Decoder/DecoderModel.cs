@@ -103,7 +103,55 @@ public sealed class DecoderModel : IDisposable
     public void Forward(
         ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, Span<float> logits)
     {
-        CheckArguments(tokenIds, slots, plan, logitRows, cache, logits);
+        CheckArguments(tokenIds, slots, plan, logitRows, cache);
+        int vocabularySize = Configuration.VocabularySize;
+        if (logits.Length != (long)logitRows.Length * vocabularySize)
+        {
+            throw new ArgumentException(
+                $"{logitRows.Length} rows of {vocabularySize} logits need {(long)logitRows.Length * vocabularySize} numbers, not {logits.Length}.");
+        }
+        ComputeHidden(tokenIds, slots, plan, cache);
+        for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
+        {
+            int count = ComputeLogits(logitRows[first..]);
+            _activations.Logits.Download(logits.Slice(first * vocabularySize, count * vocabularySize));
+        }
+    }
+
+    /// <summary>Like <see cref="Forward"/>, but yields the most probable token behind each of the chosen rows; the logits stay where they are.</summary>
+    /// <param name="tokenIds">As for <see cref="Forward"/>.</param>
+    /// <param name="slots">As for <see cref="Forward"/>.</param>
+    /// <param name="plan">As for <see cref="Forward"/>.</param>
+    /// <param name="logitRows">Rows whose next token is wanted, in any order.</param>
+    /// <param name="cache">As for <see cref="Forward"/>.</param>
+    /// <param name="nextTokenIds">
+    /// Receives <c>[numLogitRows]</c>: the lowest token with the largest logit; −1 where a logit is NaN or all are −∞.
+    /// </param>
+    /// <exception cref="ArgumentException">The arguments do not fit together or an id is outside its range; nothing was computed.</exception>
+    public void ForwardGreedy(
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, Span<int> nextTokenIds)
+    {
+        CheckArguments(tokenIds, slots, plan, logitRows, cache);
+        if (nextTokenIds.Length != logitRows.Length)
+            throw new ArgumentException($"{logitRows.Length} rows yield as many tokens, but there is room for {nextTokenIds.Length}.");
+        ComputeHidden(tokenIds, slots, plan, cache);
+        for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
+        {
+            int count = ComputeLogits(logitRows[first..]);
+            Backend.IndexOfMaximum(_activations.Logits, Configuration.VocabularySize, nextTokenIds.Slice(first, count));
+        }
+    }
+
+    /// <summary>Frees weights and buffers; the backend stays.</summary>
+    public void Dispose()
+    {
+        _activations.Dispose();
+        _weights.Dispose();
+    }
+
+    /// <summary>The forward pass up to the final norm.</summary>
+    private void ComputeHidden(ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, KvCache cache)
+    {
         int numRows = tokenIds.Length;
         if (numRows == 0) return;
         DecoderActivations a = _activations;
@@ -130,24 +178,19 @@ public sealed class DecoderModel : IDisposable
             if (layer.PostFeedForwardNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostFeedForwardNorm, epsilon, a.Delta);
             Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, nextNorm, epsilon, a.Normed);
         }
-        for (int first = 0; first < logitRows.Length; first += a.MaxLogitRows)
-        {
-            int count = Math.Min(a.MaxLogitRows, logitRows.Length - first);
-            Backend.Logits(
-                a.Normed, logitRows.Slice(first, count), _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, a.Logits);
-            a.Logits.Download(logits.Slice(first * Configuration.VocabularySize, count * Configuration.VocabularySize));
-        }
     }
 
-    /// <summary>Frees weights and buffers; the backend stays.</summary>
-    public void Dispose()
+    /// <summary>Logits of as many of some rows as there is room for; returns how many.</summary>
+    private int ComputeLogits(ReadOnlySpan<int> rows)
     {
-        _activations.Dispose();
-        _weights.Dispose();
+        int count = Math.Min(_activations.MaxLogitRows, rows.Length);
+        Backend.Logits(
+            _activations.Normed, rows[..count], _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, _activations.Logits);
+        return count;
     }
 
     private void CheckArguments(
-        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, Span<float> logits)
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(cache);
@@ -155,11 +198,6 @@ public sealed class DecoderModel : IDisposable
         if (slots.Length != tokenIds.Length || plan.NumRows != tokenIds.Length)
             throw new ArgumentException($"There are {tokenIds.Length} tokens, {slots.Length} slots and {plan.NumRows} rows in the plan; the counts must be equal.");
         if (cache.Shape != KvCacheShape) throw new ArgumentException($"The cache has shape {cache.Shape}; the model needs {KvCacheShape}.");
-        if (logits.Length != (long)logitRows.Length * Configuration.VocabularySize)
-        {
-            throw new ArgumentException(
-                $"{logitRows.Length} rows of {Configuration.VocabularySize} logits need {(long)logitRows.Length * Configuration.VocabularySize} numbers, not {logits.Length}.");
-        }
         foreach (int id in tokenIds)
         {
             if ((uint)id >= (uint)Configuration.VocabularySize)

@@ -131,6 +131,11 @@ internal sealed class ScalarBackend : IComputeBackend
         }
     }
 
+    public void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes)
+    {
+        for (int row = 0; row < indexes.Length; row++) indexes[row] = RowMaximum.IndexIn(((ScalarBuffer)rows).Values.AsSpan(row * rowSize, rowSize));
+    }
+
     public void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits)
     {
         for (int i = 0; i < rows.Length; i++)
