@@ -29,7 +29,8 @@ internal sealed class EngineContext : IDisposable
         if (budget < Cache.BytesPerPage)
             throw new ArgumentException($"The KV memory limit of {budget} bytes is less than one page of {Cache.BytesPerPage} bytes.");
         int maxPages = (int)Math.Min(budget / Cache.BytesPerPage, int.MaxValue / KvCache.PageSize);
-        Allocator = new PageAllocator(Cache, maxPages);
+        // Where the size of a cache is bounded, its memory is taken at once; elsewhere it costs nothing until it is touched.
+        Allocator = new PageAllocator(Cache, maxPages, growsEarly: memory.MaxCacheBytes != long.MaxValue);
         Step = new StepBuilder(Allocator);
         Sampler = new Sampler(Limits.VocabularySize);
     }

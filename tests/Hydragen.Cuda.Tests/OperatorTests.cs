@@ -105,9 +105,10 @@ public sealed class OperatorTests
     public void Products_whose_algorithm_is_searched_for_agree_with_a_sum_in_FP64(ElementType type)
     {
         using CudaBackend backend = Gpu.OpenForModels();
+        bool truncates = type != ElementType.Float32;
         foreach (int numRows in (int[])[1, 2, 3, 65, 200])
-            OperatorConformance.Linear(backend, numRows, 512, 1280, type, type, type, hasBias: true, isBiasStored: true);
-        OperatorConformance.Linear(backend, 130, 1000, 1032, type, ElementType.Float32, ElementType.Float32, hasBias: false);
+            OperatorConformance.Linear(backend, numRows, 512, 1280, type, type, type, hasBias: true, isBiasStored: true, truncates);
+        OperatorConformance.Linear(backend, 130, 1000, 1032, type, ElementType.Float32, ElementType.Float32, hasBias: false, truncates: truncates);
     }
 
     [Theory]

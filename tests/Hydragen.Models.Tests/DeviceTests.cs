@@ -76,13 +76,11 @@ public sealed class DeviceTests
     public void A_model_that_does_not_fit_is_refused_with_the_numbers()
     {
         using CudaBackend backend = OpenGpu();
-        using var golden = new GoldenModel("llama");
-        long available = backend.Memory.AvailableBytes;
-        using DeviceBuffer taken = backend.Allocate(ElementType.BFloat16, (backend.Memory.AvailableBytes * 4 / 3 - (64 << 20)) / 2);
+        using var folder = new TemporaryFolder();
+        if (!TinyLlama.TryWriteTooLarge(folder)) Assert.Skip("this file system has no sparse files of this size");
         InsufficientMemoryException exception = Assert.Throws<InsufficientMemoryException>(
-            () => DecoderModel.Load(golden.Folder, backend, new DecoderOptions { MaxBatchRows = 65_536 }, ct: TestContext.Current.CancellationToken));
+            () => DecoderModel.Load(folder.Path, backend, ct: TestContext.Current.CancellationToken));
         Assert.Contains("MiB are available", exception.Message, StringComparison.Ordinal);
-        Assert.True(available > 0);
     }
 
     private static void AssertRounded(string name, IComputeBackend backend, ElementType type)

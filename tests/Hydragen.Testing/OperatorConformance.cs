@@ -160,7 +160,7 @@ public static class OperatorConformance
     /// <summary>A linear layer against sums in FP64.</summary>
     public static void Linear(
         IComputeBackend backend, int numRows, int outputSize, int inputSize, ElementType weights, ElementType input, ElementType output, bool hasBias,
-        bool isBiasStored = false)
+        bool isBiasStored = false, bool truncates = false)
     {
         var random = new Random(numRows * 1000 + outputSize + inputSize);
         var matrix = new TestMatrix(random, outputSize, inputSize, weights, hasBias, isBiasStored);
@@ -168,7 +168,7 @@ public static class OperatorConformance
         float[] actual = Multiply(backend, matrix, rows, numRows, input, output);
         for (int i = 0; i < actual.Length; i++)
         {
-            (double expected, double tolerance) = matrix.Dot(rows.AsSpan(i / outputSize * inputSize, inputSize), i % outputSize);
+            (double expected, double tolerance) = matrix.Dot(rows.AsSpan(i / outputSize * inputSize, inputSize), i % outputSize, truncates);
             Assert.Equal(expected, actual[i], tolerance + Tolerance.Rounding(expected, output));
         }
     }

@@ -57,7 +57,10 @@ public sealed class TestMatrix : MatrixSource
     }
 
     /// <summary>row · weightsᵀ + bias in FP64, and the bound of its FP32 error.</summary>
-    public (double Value, double Tolerance) Dot(ReadOnlySpan<float> row, int output)
+    /// <param name="row">The row.</param>
+    /// <param name="output">Which row of the matrix.</param>
+    /// <param name="truncates">Whether sums may be cut off instead of rounded, as tensor cores do.</param>
+    public (double Value, double Tolerance) Dot(ReadOnlySpan<float> row, int output, bool truncates = false)
     {
         double sum = 0, squares = 0;
         for (int k = 0; k < InputSize; k++)
@@ -66,7 +69,8 @@ public sealed class TestMatrix : MatrixSource
             sum += term;
             squares += term * term;
         }
+        double truncated = truncates ? Tolerance.TruncatedSum(sum, squares, InputSize) : 0;
         if (_bias.Length > 0) sum += _bias[output];
-        return (sum, Tolerance.DotProduct(squares, InputSize) + Tolerance.Elementwise * Math.Abs(sum));
+        return (sum, Tolerance.DotProduct(squares, InputSize) + Tolerance.Elementwise * Math.Abs(sum) + truncated);
     }
 }

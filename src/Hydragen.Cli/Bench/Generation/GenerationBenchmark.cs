@@ -42,6 +42,11 @@ internal sealed class GenerationBenchmark(InferenceEngine engine, GenerationSetu
         MachineState? state = null;
         if (modes.Length > 0)
         {
+            // On a GPU, kernels are compiled and algorithms chosen when a size first occurs, and that must not count.
+            if (probe is null)
+            {
+                foreach (SharingMode mode in modes) Generate(cell with { NewTokens = Math.Min(cell.NewTokens, 3) }, mode, cancellationToken);
+            }
             ProbeSample? before = probe?.MeasureState();
             for (int round = 0; round < setup.Repeats; round++)
             {
