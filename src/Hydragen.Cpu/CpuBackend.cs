@@ -349,6 +349,18 @@ public sealed unsafe class CpuBackend : IComputeBackend
         GC.KeepAlive(rows);
     }
 
+    /// <inheritdoc/>
+    public void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(temperature);
+        if (randoms.Length != indexes.Length) throw new ArgumentException($"{indexes.Length} rows need as many random numbers, not {randoms.Length}.", nameof(randoms));
+        CpuBuffer source = Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows));
+        for (int row = 0; row < indexes.Length; row++)
+            indexes[row] = LogitSampling.Draw(new Span<float>((float*)source.Pointer + (nint)row * rowSize, rowSize), temperature, minP, randoms[row]);
+        GC.KeepAlive(rows);
+    }
+
     /// <summary>Stops the threads and frees the workspace. Buffers, matrices and caches have their own owners.</summary>
     public void Dispose()
     {

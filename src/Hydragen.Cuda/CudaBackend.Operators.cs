@@ -159,4 +159,13 @@ public sealed partial class CudaBackend
         ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
         Operators.IndexOfMaximum(Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows)), rowSize, indexes);
     }
+
+    /// <inheritdoc/>
+    public void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(temperature);
+        if (randoms.Length != indexes.Length) throw new ArgumentException($"{indexes.Length} rows need as many random numbers, not {randoms.Length}.", nameof(randoms));
+        Operators.Sample(Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows)), rowSize, temperature, minP, randoms, indexes);
+    }
 }

@@ -68,14 +68,18 @@ internal sealed class EngineContext : IDisposable
         return logits;
     }
 
-    /// <summary>Computes the step that <see cref="Step"/> holds; returns the most probable next tokens, <c>[numLogitRows]</c>.</summary>
-    public ReadOnlySpan<int> ForwardGreedy(SharingMode mode)
+    /// <summary>Computes the step that <see cref="Step"/> holds; returns the next tokens, <c>[numLogitRows]</c>.</summary>
+    /// <param name="mode">How it shares.</param>
+    /// <param name="sampling">Options that look at one row of logits alone and cut nothing off by rank.</param>
+    /// <param name="randoms">A random number for each row; empty when greedy.</param>
+    public ReadOnlySpan<int> ForwardTokens(SharingMode mode, SamplingOptions sampling, ReadOnlySpan<double> randoms)
     {
         AttentionPlan plan = Step.Build(mode);
         int length = Step.LogitRows.Length;
         if (_nextTokenIds.Length < length) _nextTokenIds = new int[length];
         Span<int> nextTokenIds = _nextTokenIds.AsSpan(0, length);
-        Model.ForwardGreedy(Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, nextTokenIds);
+        Model.ForwardTokens(
+            Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, sampling.IsGreedy ? 0 : sampling.Temperature, sampling.MinP, randoms, nextTokenIds);
         return nextTokenIds;
     }
 

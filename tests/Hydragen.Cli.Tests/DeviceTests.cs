@@ -67,14 +67,17 @@ public sealed class DeviceTests : IDisposable
         Assert.Contains("KV memory", found.Error, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task Sampled_tokens_are_those_of_the_processor()
+    // With cuts by rank the engine draws from logits that came back; else the GPU draws.
+    [Theory]
+    [InlineData("--top-k", "20", "--top-p", "0.9")]
+    [InlineData("--min-p", "0.02")]
+    public async Task Sampled_tokens_are_those_of_the_processor(params string[] sampling)
     {
         SkipWithoutGpu();
         string[] arguments =
         [
             "generate", "--model", Cli.EmbeddedModel, "--prompt", _golden.Document, "--samples", "8", "--max-new-tokens", "8", "--seed", "5",
-            "--temperature", "0.7", "--top-k", "20", "--top-p", "0.9", "--compute-type", "f32",
+            "--temperature", "0.7", "--compute-type", "f32", .. sampling,
         ];
         Assert.Equal((await Cli.RunAsync(arguments)).Output, (await Cli.RunAsync([.. arguments, "--device", "cuda"])).Output);
     }

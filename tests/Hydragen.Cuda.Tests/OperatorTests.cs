@@ -162,6 +162,13 @@ public sealed class OperatorTests
     }
 
     [Fact]
+    public void Draws_fall_where_the_sums_of_weights_say()
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        OperatorConformance.Sample(backend);
+    }
+
+    [Fact]
     public void The_largest_number_of_a_row_is_found()
     {
         using CudaBackend backend = Gpu.OpenForModels();

@@ -99,4 +99,13 @@ public interface IComputeBackend : IAttentionBackend
     /// <param name="rowSize">Numbers of a row, at least 1.</param>
     /// <param name="indexes">Receives <c>[numRows]</c>; its length says how many rows are looked at.</param>
     void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes);
+
+    /// <summary>Draws an index from each row of logits, as <see cref="LogitSampling.Draw"/> does. Waits for the operators that write the rows.</summary>
+    /// <param name="rows">FP32 <c>[numRows, rowSize]</c>; undefined afterwards.</param>
+    /// <param name="rowSize">Numbers of a row, at least 1.</param>
+    /// <param name="temperature">Divides the logits; above 0.</param>
+    /// <param name="minP">Logits less than this fraction as probable as the row's best one do not count.</param>
+    /// <param name="randoms">A number from 0 to less than 1 for each row, <c>[numRows]</c>.</param>
+    /// <param name="indexes">Receives <c>[numRows]</c>; −1 for a row with a NaN or without a number above −∞.</param>
+    void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes);
 }

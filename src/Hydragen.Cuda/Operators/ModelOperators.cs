@@ -7,7 +7,7 @@ namespace Hydragen.Cuda;
 internal sealed class ModelOperators(CudaDevice device, KernelLibrary library) : IDisposable
 {
     private readonly OperatorKernels _kernels = new(library);
-    private readonly DeviceScratch _tokenIds = new(device), _indexes = new(device);
+    private readonly DeviceScratch _tokenIds = new(device), _indexes = new(device), _randoms = new(device);
     private readonly RowInputs _rowInputs = new(device);
     private readonly ConditionalWeakTable<RotaryEmbedding, DeviceRotaryTable> _rotaryTables = [];
     private WeightLoader? _loader;
@@ -113,12 +113,31 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library) :
         device.Download(indexes, found);
     }
 
+    public void Sample(CudaBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
+    {
+        if (indexes.IsEmpty) return;
+        device.MakeCurrent();
+        nint found = _indexes.Reserve(indexes.Length * sizeof(int)), drawn = _randoms.Reserve(randoms.Length * sizeof(double));
+        device.Upload(drawn, randoms);
+        _kernels.RowSample().Launch(indexes.Length, 1, new RowSampleParameters
+        {
+            Rows = rows.Address,
+            Randoms = drawn,
+            Indexes = found,
+            RowSize = rowSize,
+            InverseTemperature = 1 / temperature,
+            MinWeight = minP,
+        });
+        device.Download(indexes, found);
+    }
+
     public void Dispose()
     {
         _linear?.Dispose();
         _loader?.Dispose();
         _tokenIds.Dispose();
         _indexes.Dispose();
+        _randoms.Dispose();
         _rowInputs.Dispose();
         foreach (KeyValuePair<RotaryEmbedding, DeviceRotaryTable> entry in _rotaryTables) entry.Value.Dispose();
         _rotaryTables.Clear();

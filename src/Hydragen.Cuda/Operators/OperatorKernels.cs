@@ -16,6 +16,7 @@ internal sealed class OperatorKernels(KernelLibrary kernels)
         LinearInput,
         LinearOutput,
         RowMaximum,
+        RowSample,
     }
 
     /// <summary>Looks up rows of a table.</summary>
@@ -51,6 +52,10 @@ internal sealed class OperatorKernels(KernelLibrary kernels)
     /// <summary>Finds the largest number of each row.</summary>
     public CudaKernel RowMaximum() =>
         TryFind(Operator.RowMaximum, default, default, 0, 0) ?? Add(OperatorVariants.RowMaximum, Operator.RowMaximum, default, default, 0, 0);
+
+    /// <summary>Draws from each row.</summary>
+    public CudaKernel RowSample() =>
+        TryFind(Operator.RowSample, default, default, 0, 0) ?? Add(OperatorVariants.RowSample, Operator.RowSample, default, default, 0, 0);
 
     private CudaKernel? TryFind(Operator op, ElementType input, ElementType output, int choice, int size) =>
         _found.GetValueOrDefault((op, input, output, choice, size));

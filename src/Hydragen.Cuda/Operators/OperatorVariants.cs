@@ -55,6 +55,9 @@ internal static class OperatorVariants
     /// <summary>Finds the largest number of each row.</summary>
     public static KernelVariant RowMaximum { get; } = new("row_maximum", $"THREADS={MaxThreads}", MaxThreads, 0);
 
+    /// <summary>Draws from each row.</summary>
+    public static KernelVariant RowSample { get; } = new("row_sample", $"THREADS={MaxThreads}", MaxThreads, 0);
+
     /// <summary>Blocks that cover so many items.</summary>
     public static int Blocks(int numItems) => (numItems + NumThreads - 1) / NumThreads;
 

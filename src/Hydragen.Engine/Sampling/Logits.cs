@@ -19,17 +19,4 @@ internal static class Logits
         for (; i < logits.Length; i++) sum += MathF.Exp(logits[i] - max);
         return max + Math.Log(sum);
     }
-
-    /// <summary>Replaces each logit by exp((logit − max) · factor).</summary>
-    public static void Exp(Span<float> logits, float max, float factor)
-    {
-        var shift = new Vector<float>(max);
-        int i = 0;
-        for (; i <= logits.Length - Vector<float>.Count; i += Vector<float>.Count)
-        {
-            Span<float> chunk = logits.Slice(i, Vector<float>.Count);
-            Vector.Exp((new Vector<float>(chunk) - shift) * factor).CopyTo(chunk);
-        }
-        for (; i < logits.Length; i++) logits[i] = MathF.Exp((logits[i] - max) * factor);
-    }
 }

@@ -31,7 +31,8 @@ internal sealed class Sampler(int vocabularySize)
         CheckBest(best);
         if (options.IsGreedy) return best;
         if (!logits.Overlaps(weights)) logits.CopyTo(weights);
-        return Draw(weights, weights[best], options, random.NextDouble());
+        return options.DrawsFromAll ? LogitSampling.Draw(weights, options.Temperature, options.MinP, random.NextDouble())
+            : Draw(weights, weights[best], options, random.NextDouble());
     }
 
     /// <summary>Refuses logits without a best one.</summary>
@@ -65,7 +66,7 @@ internal sealed class Sampler(int vocabularySize)
 
     private int Draw(Span<float> weights, float max, SamplingOptions options, double random)
     {
-        Logits.Exp(weights, max, 1 / options.Temperature);
+        LogitSampling.ToWeights(weights, max, 1 / options.Temperature);
         int numKept = 0;
         for (int i = 0; i < weights.Length; i++)
         {

@@ -33,6 +33,9 @@ public sealed record SamplingOptions
     /// <summary>Whether the largest logit, after penalties, always wins.</summary>
     internal bool IsGreedy => Temperature == 0 || TopK == 1;
 
+    /// <summary>Whether no rank cuts tokens off, so that they can be drawn in the order of their ids.</summary>
+    internal bool DrawsFromAll => TopK == 0 && TopP >= 1;
+
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its range; the message names it.</exception>
     public void Validate()

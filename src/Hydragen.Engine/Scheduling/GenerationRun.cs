@@ -20,6 +20,7 @@ internal sealed class GenerationRun : IDisposable
     private readonly List<Sequence> _admitted = [];
     private readonly Stopwatch _prefillTime = new();
     private readonly Stopwatch _decodeTime = new();
+    private double[] _randoms = [];
     private int _numAdmitted;
     private int _numFinished;
     private int _decodeSteps;
@@ -42,8 +43,9 @@ internal sealed class GenerationRun : IDisposable
         _context.Allocator.ResetPeak();
     }
 
-    /// <summary>Whether the best token of each row is all that is wanted of its logits, so that they need not leave the device.</summary>
-    private bool NeedsOnlyBest => _options.Sampling is { IsGreedy: true, HasPenalties: false } && !_options.LogProbabilities;
+    /// <summary>Whether a token is all that is wanted of a row of logits, so that they need not leave the device.</summary>
+    private bool NeedsOnlyTokens =>
+        !_options.LogProbabilities && _options.Sampling is { HasPenalties: false } sampling && (sampling.IsGreedy || sampling.DrawsFromAll);
 
     private bool IsCopied => _options.Sharing == SharingMode.Copied;
 
@@ -154,9 +156,9 @@ internal sealed class GenerationRun : IDisposable
             int count = Math.Min(batch, _active.Count - first);
             _context.Step.Clear();
             for (int i = 0; i < count; i++) _context.Step.Add(_active[first + i], 1, LogitRows.Last);
-            if (NeedsOnlyBest)
+            if (NeedsOnlyTokens)
             {
-                ReadOnlySpan<int> tokenIds = _context.ForwardGreedy(_options.Sharing);
+                ReadOnlySpan<int> tokenIds = _context.ForwardTokens(_options.Sharing, _options.Sampling, DrawRandoms(first, count));
                 for (int i = 0; i < count; i++)
                 {
                     _active[first + i].NumComputed++;
@@ -180,6 +182,20 @@ internal sealed class GenerationRun : IDisposable
             if (!_active[i].IsFinished) _active[kept++] = _active[i];
         }
         _active.RemoveRange(kept, _active.Count - kept);
+    }
+
+    /// <summary>The next random number of some active sequences; none when greedy.</summary>
+    private ReadOnlySpan<double> DrawRandoms(int first, int count)
+    {
+        if (_options.Sampling.IsGreedy) return [];
+        if (_randoms.Length < count) _randoms = new double[count];
+        for (int i = 0; i < count; i++)
+        {
+            SampleRandom random = _active[first + i].Random;
+            _randoms[i] = random.NextDouble();
+            _active[first + i].Random = random;
+        }
+        return _randoms.AsSpan(0, count);
     }
 
     private void AcceptToken(Sequence sequence, ReadOnlySpan<float> logits)

@@ -118,27 +118,34 @@ public sealed class DecoderModel : IDisposable
         }
     }
 
-    /// <summary>Like <see cref="Forward"/>, but yields the most probable token behind each of the chosen rows; the logits stay where they are.</summary>
+    /// <summary>Like <see cref="Forward"/>, but yields the next token behind each of the chosen rows; the logits stay where they are.</summary>
     /// <param name="tokenIds">As for <see cref="Forward"/>.</param>
     /// <param name="slots">As for <see cref="Forward"/>.</param>
     /// <param name="plan">As for <see cref="Forward"/>.</param>
     /// <param name="logitRows">Rows whose next token is wanted, in any order.</param>
     /// <param name="cache">As for <see cref="Forward"/>.</param>
-    /// <param name="nextTokenIds">
-    /// Receives <c>[numLogitRows]</c>: the lowest token with the largest logit; −1 where a logit is NaN or all are −∞.
-    /// </param>
+    /// <param name="temperature">Divides the logits; 0 takes the largest, the lowest token on ties.</param>
+    /// <param name="minP">Tokens less than this fraction as probable as the best one are not drawn.</param>
+    /// <param name="randoms">A number from 0 to less than 1 for each of the rows; empty when the temperature is 0.</param>
+    /// <param name="nextTokenIds">Receives <c>[numLogitRows]</c>; −1 where a logit is NaN or all are −∞.</param>
     /// <exception cref="ArgumentException">The arguments do not fit together or an id is outside its range; nothing was computed.</exception>
-    public void ForwardGreedy(
-        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, Span<int> nextTokenIds)
+    public void ForwardTokens(
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, float temperature,
+        float minP, ReadOnlySpan<double> randoms, Span<int> nextTokenIds)
     {
         CheckArguments(tokenIds, slots, plan, logitRows, cache);
         if (nextTokenIds.Length != logitRows.Length)
             throw new ArgumentException($"{logitRows.Length} rows yield as many tokens, but there is room for {nextTokenIds.Length}.");
+        if (randoms.Length != (temperature == 0 ? 0 : logitRows.Length))
+            throw new ArgumentException($"{logitRows.Length} rows at temperature {temperature} need {(temperature == 0 ? "no" : "as many")} random numbers, not {randoms.Length}.");
         ComputeHidden(tokenIds, slots, plan, cache);
+        int vocabularySize = Configuration.VocabularySize;
         for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
         {
             int count = ComputeLogits(logitRows[first..]);
-            Backend.IndexOfMaximum(_activations.Logits, Configuration.VocabularySize, nextTokenIds.Slice(first, count));
+            Span<int> found = nextTokenIds.Slice(first, count);
+            if (temperature == 0) Backend.IndexOfMaximum(_activations.Logits, vocabularySize, found);
+            else Backend.Sample(_activations.Logits, vocabularySize, temperature, minP, randoms.Slice(first, count), found);
         }
     }
 

@@ -136,6 +136,12 @@ internal sealed class ScalarBackend : IComputeBackend
         for (int row = 0; row < indexes.Length; row++) indexes[row] = RowMaximum.IndexIn(((ScalarBuffer)rows).Values.AsSpan(row * rowSize, rowSize));
     }
 
+    public void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
+    {
+        for (int row = 0; row < indexes.Length; row++)
+            indexes[row] = LogitSampling.Draw(((ScalarBuffer)rows).Values.AsSpan(row * rowSize, rowSize), temperature, minP, randoms[row]);
+    }
+
     public void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits)
     {
         for (int i = 0; i < rows.Length; i++)
