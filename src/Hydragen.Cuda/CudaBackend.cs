@@ -44,10 +44,11 @@ public sealed partial class CudaBackend : IComputeBackend
             throw new PlatformNotSupportedException($"There is no GPU {options.DeviceIndex}; the driver sees {environment.Devices.Count}.");
         CudaGpu gpu = environment.Devices[options.DeviceIndex];
         _device = new CudaDevice(options.DeviceIndex);
-        var compiler = new KernelCompiler(_device.ComputeCapability, new KernelCache(options.KernelCacheFolder ?? KernelCache.DefaultFolder));
+        var cache = new KernelCache(options.KernelCacheFolder ?? KernelCache.DefaultFolder);
+        var compiler = new KernelCompiler(_device.ComputeCapability, cache);
         _kernels = new KernelLibrary(_device, compiler);
         _work = new DeviceWork(_device, maxWorkspaceBytes);
-        _operators = new ModelOperators(_device, _kernels);
+        _operators = new ModelOperators(_device, _kernels, cache);
         _hasHopper = !isPortable && _device.ComputeCapability == KernelCompiler.Hopper;
         Description = $"CUDA, {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors";
         Kernels =

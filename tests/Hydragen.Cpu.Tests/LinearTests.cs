@@ -90,13 +90,13 @@ public sealed class LinearTests
     public void Draws_fall_where_the_sums_of_weights_say()
     {
         using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
-        OperatorConformance.Sample(backend);
+        TokenConformance.Sample(backend);
     }
 
     [Fact]
     public void The_largest_number_of_a_row_is_found()
     {
         using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
-        OperatorConformance.IndexOfMaximum(backend);
+        TokenConformance.IndexOfMaximum(backend);
     }
 }

@@ -83,6 +83,30 @@ public sealed class CompilationTests
     }
 
     [Fact]
+    public void Small_things_of_other_kinds_are_kept_and_found_again()
+    {
+        string folder = Path.Combine(Path.GetTempPath(), $"hydragen-kernels-{Guid.NewGuid():N}");
+        try
+        {
+            var cache = new KernelCache(folder);
+            string key = KernelCache.Key(["a shape"]);
+            var found = new byte[4];
+            Assert.False(cache.TryRead(key, "matmul", found));
+            cache.Write(key, "matmul", [1, 2, 3, 4]);
+            Assert.True(cache.TryRead(key, "matmul", found));
+            Assert.Equal([1, 2, 3, 4], found);
+            Assert.False(cache.TryRead(key, "matmul", new byte[3]));
+            Assert.False(cache.TryRead(key, "matmul", new byte[5]));
+            Assert.False(cache.TryRead(key, "other", found));
+            Assert.False(new KernelCache(null).TryRead(key, "matmul", found));
+        }
+        finally
+        {
+            if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
     public void A_kernel_that_does_not_compile_is_named_with_the_compilers_words()
     {
         KernelCompiler compiler = Compiler(new Version(9, 0), null);

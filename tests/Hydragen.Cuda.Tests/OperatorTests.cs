@@ -111,6 +111,35 @@ public sealed class OperatorTests
         OperatorConformance.Linear(backend, 130, 1000, 1032, type, ElementType.Float32, ElementType.Float32, hasBias: false, truncates: truncates);
     }
 
+    [Fact]
+    public void A_chosen_algorithm_is_kept_and_gives_the_same_bits_later()
+    {
+        Gpu.OpenForModels().Dispose();
+        string folder = Path.Combine(Path.GetTempPath(), $"hydragen-kernels-{Guid.NewGuid():N}");
+        try
+        {
+            var matrix = new TestMatrix(new Random(1), 1024, 1024, ElementType.BFloat16, false);
+            float[] rows = RandomTensors.Round(RandomTensors.Normal(new Random(2), 100 * 1024), ElementType.BFloat16);
+            float[] Multiply()
+            {
+                using var backend = new CudaBackend(new CudaOptions { KernelCacheFolder = folder });
+                return OperatorConformance.Multiply(backend, matrix, rows, 100, ElementType.BFloat16, ElementType.Float32);
+            }
+            float[] first = Multiply();
+            string file = Assert.Single(Directory.GetFiles(folder, "*.matmul"));
+            Assert.Equal(first, Multiply());
+            // A file that was cut off is replaced.
+            byte[] kept = File.ReadAllBytes(file);
+            File.WriteAllBytes(file, kept[..5]);
+            Multiply();
+            Assert.Equal(kept.Length, File.ReadAllBytes(file).Length);
+        }
+        finally
+        {
+            if (Directory.Exists(folder)) Directory.Delete(folder, recursive: true);
+        }
+    }
+
     [Theory]
     [InlineData(ElementType.BFloat16)]
     [InlineData(ElementType.Float16)]
@@ -165,14 +194,14 @@ public sealed class OperatorTests
     public void Draws_fall_where_the_sums_of_weights_say()
     {
         using CudaBackend backend = Gpu.OpenForModels();
-        OperatorConformance.Sample(backend);
+        TokenConformance.Sample(backend);
     }
 
     [Fact]
     public void The_largest_number_of_a_row_is_found()
     {
         using CudaBackend backend = Gpu.OpenForModels();
-        OperatorConformance.IndexOfMaximum(backend);
+        TokenConformance.IndexOfMaximum(backend);
     }
 
     [Fact]

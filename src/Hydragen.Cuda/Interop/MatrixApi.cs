@@ -49,6 +49,10 @@ internal static unsafe partial class MatrixApi
         nint handle, nint description, nint a, nint b, nint c, nint d, nint preference, int numRequested, MatmulCandidate* candidates,
         out int numFound);
 
+    [LibraryImport(NativeLibraries.MatrixLibrary, EntryPoint = "cublasLtMatmulAlgoCheck")]
+    public static partial int CheckAlgorithm(
+        nint handle, nint description, nint a, nint b, nint c, nint d, MatmulAlgorithm* algorithm, out MatmulCandidate result);
+
     [LibraryImport(NativeLibraries.MatrixLibrary, EntryPoint = "cublasLtMatmul")]
     public static partial int Multiply(
         nint handle, nint description, float* alpha, nint a, nint aLayout, nint b, nint bLayout, float* beta, nint c, nint cLayout,

@@ -6,7 +6,7 @@ namespace Hydragen.Cuda;
 /// Linear layers of any combination of types. Where input, weights and output suit cuBLASLt, that is one product; else the input is
 /// prepared before it, or FP32 products are finished behind it, or both.
 /// </summary>
-internal sealed class LinearOperator(CudaDevice device, OperatorKernels kernels) : IDisposable
+internal sealed class LinearOperator(CudaDevice device, OperatorKernels kernels, KernelCache cache) : IDisposable
 {
     // What cuBLASLt is told to expect of addresses.
     private const int Alignment = 256;
@@ -16,7 +16,7 @@ internal sealed class LinearOperator(CudaDevice device, OperatorKernels kernels)
 
     /// <summary>Opens cuBLASLt, so that what is missing shows before anything is loaded.</summary>
     /// <exception cref="PlatformNotSupportedException">It is missing.</exception>
-    public void Open() => _multiplier ??= new MatrixMultiplier(device);
+    public void Open() => _multiplier ??= new MatrixMultiplier(device, cache);
 
     /// <summary>output[i] = cap(factor · input[rows[i]] · matrixᵀ + bias).</summary>
     /// <param name="input">Has the rows.</param>

@@ -48,6 +48,15 @@ internal sealed unsafe class MatmulPlan : IDisposable
         }
     }
 
+    /// <summary>Whether <see cref="Algorithm"/> can compute this with a workspace of so many bytes.</summary>
+    public bool IsPossible(LibraryObject handle, long workspaceBytes)
+    {
+        MatmulAlgorithm algorithm = Algorithm;
+        int status = MatrixApi.CheckAlgorithm(
+            handle.Value, _description.Value, _weights.Value, _input.Value, _output.Value, _output.Value, &algorithm, out MatmulCandidate result);
+        return status == 0 && result.Status == 0 && result.WorkspaceBytes <= (nuint)workspaceBytes;
+    }
+
     /// <summary>Puts output = factor · input · weightsᵀ + bias into a stream.</summary>
     /// <returns>The library's status.</returns>
     public int Multiply(

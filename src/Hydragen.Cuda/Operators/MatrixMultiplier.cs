@@ -1,8 +1,10 @@
+using System.Runtime.InteropServices;
+
 namespace Hydragen.Cuda;
 
 /// <summary>
 /// Matrix products by cuBLASLt: FP32 sums, kept in FP32 also where a product is split. For each shape the algorithms that the library
-/// proposes are timed when the shape first occurs, and the fastest is kept.
+/// proposes are timed when the shape first occurs, and the fastest is kept, also on disk, so that later runs sum in the same order.
 /// </summary>
 internal sealed unsafe class MatrixMultiplier : IDisposable
 {
@@ -14,18 +16,23 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
 
     private const int PreferredWorkspace = 1, PreferredReductions = 3, ReduceInComputeType = 2;
 
+    private const string Extension = "matmul";
+
     private readonly CudaDevice _device;
+    private readonly KernelCache _cache;
     private readonly LibraryObject _handle, _preference;
     private readonly DeviceMemory _workspace;
     private readonly CudaEvent _start, _end;
     private readonly Dictionary<MatmulShape, MatmulPlan> _plans = [];
 
-    /// <param name="device">Where to compute; current.</param>
+    /// <param name="device">Where to compute.</param>
+    /// <param name="cache">Where algorithms are kept.</param>
     /// <exception cref="PlatformNotSupportedException">cuBLASLt is missing.</exception>
-    public MatrixMultiplier(CudaDevice device)
+    public MatrixMultiplier(CudaDevice device, KernelCache cache)
     {
         if (!NativeLibraries.HasMatrixLibrary) throw new PlatformNotSupportedException($"Models cannot run on CUDA: {CudaEnvironment.MissingMatrixLibrary}.");
         _device = device;
+        _cache = cache;
         device.MakeCurrent();
         MatrixStatus.Check(MatrixApi.Create(out nint handle), "cublasLtCreate");
         _handle = new LibraryObject(handle, MatrixApi.Destroy);
@@ -52,7 +59,7 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
         if (!_plans.TryGetValue(shape, out MatmulPlan? plan))
         {
             plan = new MatmulPlan(shape);
-            Choose(plan, weights, input, bias, factor, output);
+            if (!TryTakeKept(plan)) Choose(plan, weights, input, bias, factor, output);
             _plans.Add(shape, plan);
         }
         MatrixStatus.Check(Run(plan, weights, input, bias, factor, output), "cublasLtMatmul", shape.ToString());
@@ -68,6 +75,20 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
         _preference.Dispose();
         _handle.Dispose();
     }
+
+    /// <summary>Takes the algorithm that an earlier run chose, if the library accepts it.</summary>
+    private bool TryTakeKept(MatmulPlan plan)
+    {
+        if (plan.Shape.NumProducts < MinTimedProducts) return false;
+        MatmulAlgorithm kept = default;
+        if (!_cache.TryRead(KeyOf(plan.Shape), Extension, MemoryMarshal.AsBytes(new Span<MatmulAlgorithm>(ref kept)))) return false;
+        plan.Algorithm = kept;
+        return plan.IsPossible(_handle, MaxWorkspaceBytes);
+    }
+
+    /// <summary>The name of a shape's algorithm: what the library promises to understand again.</summary>
+    private string KeyOf(MatmulShape shape) => KernelCache.Key(
+        [Extension, CudaEnvironment.MatrixLibraryVersion ?? "", _device.Name, $"{_device.NumMultiprocessors}", $"{MaxWorkspaceBytes}", shape.ToString()]);
 
     private void Choose(MatmulPlan plan, nint weights, nint input, nint bias, float factor, nint output)
     {
@@ -93,6 +114,7 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
             best = candidate.Algorithm;
         }
         plan.Algorithm = best;
+        _cache.Write(KeyOf(plan.Shape), Extension, MemoryMarshal.AsBytes(new ReadOnlySpan<MatmulAlgorithm>(in best)));
     }
 
     private int Run(MatmulPlan plan, nint weights, nint input, nint bias, float factor, nint output) =>

@@ -4,7 +4,7 @@ using Hydragen.Core;
 namespace Hydragen.Cuda;
 
 /// <summary>The operators of a model on checked arguments: kernels and matrix products put into the device's stream.</summary>
-internal sealed class ModelOperators(CudaDevice device, KernelLibrary library) : IDisposable
+internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, KernelCache cache) : IDisposable
 {
     private readonly OperatorKernels _kernels = new(library);
     private readonly DeviceScratch _tokenIds = new(device), _indexes = new(device), _randoms = new(device);
@@ -14,7 +14,7 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library) :
     private LinearOperator? _linear;
 
     /// <summary>Linear layers.</summary>
-    public LinearOperator Linear => _linear ??= new LinearOperator(device, _kernels);
+    public LinearOperator Linear => _linear ??= new LinearOperator(device, _kernels, cache);
 
     /// <summary>Loads weights.</summary>
     public CudaMatrix Pack(MatrixSource source)
