@@ -25,7 +25,8 @@ public sealed partial class CudaBackend : IComputeBackend
 
     /// <summary>Opens a GPU.</summary>
     /// <param name="options">Settings; null for the defaults.</param>
-    /// <exception cref="PlatformNotSupportedException">Something that CUDA needs is missing here; the message says what.</exception>
+    /// <exception cref="ArgumentException">The options or the environment name kernels that do not exist.</exception>
+    /// <exception cref="PlatformNotSupportedException">Something that CUDA needs is missing here, or the GPU cannot run the kernels asked for; the message says what.</exception>
     /// <exception cref="CudaException">The driver refuses.</exception>
     public CudaBackend(CudaOptions? options = null)
         : this(options, AttentionWork.DefaultWorkspaceBytes)
@@ -34,8 +35,7 @@ public sealed partial class CudaBackend : IComputeBackend
 
     /// <param name="options">Settings; null for the defaults.</param>
     /// <param name="maxWorkspaceBytes">Bound of the partial results.</param>
-    /// <param name="isPortable">Whether to run only kernels that every GPU has.</param>
-    internal CudaBackend(CudaOptions? options, long maxWorkspaceBytes, bool isPortable = false)
+    internal CudaBackend(CudaOptions? options, long maxWorkspaceBytes)
     {
         options ??= new CudaOptions();
         CudaEnvironment environment = CudaEnvironment.Probe();
@@ -43,19 +43,41 @@ public sealed partial class CudaBackend : IComputeBackend
         if (options.DeviceIndex >= environment.Devices.Count)
             throw new PlatformNotSupportedException($"There is no GPU {options.DeviceIndex}; the driver sees {environment.Devices.Count}.");
         CudaGpu gpu = environment.Devices[options.DeviceIndex];
+        KernelSet kernelSet = KernelSet.Select(options.KernelSet, gpu.ComputeCapability, out _);
         _device = new CudaDevice(options.DeviceIndex);
         var cache = new KernelCache(options.KernelCacheFolder ?? KernelCache.DefaultFolder);
         var compiler = new KernelCompiler(_device.ComputeCapability, cache);
         _kernels = new KernelLibrary(_device, compiler);
         _work = new DeviceWork(_device, maxWorkspaceBytes);
         _operators = new ModelOperators(_device, _kernels, cache);
-        _hasHopper = !isPortable && _device.ComputeCapability == KernelCompiler.Hopper;
+        _hasHopper = kernelSet == KernelSet.Hopper;
         Description = $"CUDA, {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors";
-        Kernels =
+        Kernels = KernelsFor(gpu.ComputeCapability, options.KernelSet);
+    }
+
+    /// <summary>The GPU.</summary>
+    internal CudaDevice Device => _device;
+
+    /// <summary>The kernels that were loaded for it.</summary>
+    internal KernelLibrary KernelLibrary => _kernels;
+
+    /// <inheritdoc/>
+    public string Description { get; }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<KernelChoice> Kernels { get; }
+
+    /// <summary>The kernels that a backend uses on a GPU, for people.</summary>
+    /// <param name="computeCapability">The GPU's.</param>
+    /// <param name="option">The set from the options, or null.</param>
+    /// <exception cref="ArgumentException">The set is unknown.</exception>
+    /// <exception cref="PlatformNotSupportedException">The set that was asked for cannot run on this GPU.</exception>
+    internal static IReadOnlyList<KernelChoice> KernelsFor(Version computeCapability, string? option)
+    {
+        KernelSet set = KernelSet.Select(option, computeCapability, out string reason);
+        return
         [
-            new KernelChoice(
-                "attention of more than 64 vectors", _hasHopper ? "wgmma" : "mma.sync",
-                _hasHopper ? "compute capability 9.0, heads of 64, 128 and 256 elements; mma.sync for others" : "wgmma needs compute capability 9.0"),
+            new KernelChoice("attention of more than 64 vectors", set == KernelSet.Hopper ? "wgmma" : "mma.sync", reason),
             new KernelChoice("attention, other 16-bit", "mma.sync", "queries and cache of one 16-bit type"),
             new KernelChoice("attention, FP32", "scalar", "FP32 caches, and queries of another type than the cache"),
             new KernelChoice(
@@ -63,12 +85,6 @@ public sealed partial class CudaBackend : IComputeBackend
                 CudaEnvironment.MatrixLibraryVersion is { } version ? $"version {version}, the fastest of what it proposes for a shape" : CudaEnvironment.MissingMatrixLibrary),
         ];
     }
-
-    /// <inheritdoc/>
-    public string Description { get; }
-
-    /// <inheritdoc/>
-    public IReadOnlyList<KernelChoice> Kernels { get; }
 
     /// <inheritdoc/>
     /// <exception cref="InsufficientMemoryException">The GPU has not so much free memory.</exception>

@@ -16,4 +16,10 @@ public sealed record CudaOptions
 
     /// <summary>Where compiled kernels and chosen algorithms are kept; null for <c>hydragen/kernels</c> in the user's cache folder.</summary>
     public string? KernelCacheFolder { get; init; }
+
+    /// <summary>
+    /// The kernels to use: <c>hopper</c> or <c>portable</c>. Null means what the environment variable <c>HYDRAGEN_CUDA_KERNEL</c> says or,
+    /// without it, the best that the GPU runs.
+    /// </summary>
+    public string? KernelSet { get; init; }
 }

@@ -60,6 +60,24 @@ public sealed class ProcessTests
         Assert.Single(output.Split('\n', StringSplitOptions.RemoveEmptyEntries));
     }
 
+    [Fact]
+    public async Task Doctor_shows_which_cuda_kernels_are_forced_and_refuses_names_that_do_not_exist()
+    {
+        using Process forced = StartDoctor("portable"), wrong = StartDoctor("nonsense");
+        Assert.Contains("HYDRAGEN_CUDA_KERNEL asks for the kernels 'portable'", (await FinishAsync(forced)).Output, StringComparison.Ordinal);
+        (string output, string error) = await FinishAsync(wrong);
+        Assert.Equal(2, wrong.ExitCode);
+        Assert.Empty(output);
+        Assert.Equal("hydragen: HYDRAGEN_CUDA_KERNEL names the kernels 'nonsense', which do not exist; use one of hopper, portable.", error.TrimEnd());
+
+        static Process StartDoctor(string kernels) => Process.Start(new ProcessStartInfo(Executable, "doctor")
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            Environment = { ["HYDRAGEN_CUDA_KERNEL"] = kernels },
+        })!;
+    }
+
     private static Process Start(params string[] args) => StartProgram(Executable, args);
 
     private static Process StartProgram(string program, params string[] args) => Process.Start(new ProcessStartInfo(program, args)

@@ -38,7 +38,7 @@ public sealed class CompilationTests
         int maxSharedBytes = computeCapability == 90 ? Hopper : computeCapability == 80 ? Ampere : Consumer;
         var attention = new AttentionKernels(headDim, type, maxSharedBytes, computeCapability == 90);
         var cache = new CacheKernels(headDim, type);
-        KernelVariant[] variants = [.. attention.All, cache.Write, cache.Copy];
+        KernelVariant[] variants = [.. attention.All, cache.Write, cache.Copy, CudaMeter.FillKernel(headDim, type), CudaMeter.ReadKernel];
         string[] expected = [.. KernelSource.Names.Where(name => name switch
         {
             "attention_node_hopper" => computeCapability == 90 && headDim is (64 or 128 or 256) && type != ElementType.Float32,

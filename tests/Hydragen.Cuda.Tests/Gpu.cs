@@ -15,7 +15,7 @@ internal static class Gpu
     public static CudaBackend Open(long maxWorkspaceBytes, bool isPortable = false)
     {
         if (Missing.Value is { } reason) Assert.Skip(reason);
-        return new CudaBackend(null, maxWorkspaceBytes, isPortable);
+        return new CudaBackend(isPortable ? new CudaOptions { KernelSet = KernelSet.Portable.Name } : null, maxWorkspaceBytes);
     }
 
     /// <summary>A backend that can run models; skips the test where there can be none.</summary>

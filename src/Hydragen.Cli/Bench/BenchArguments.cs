@@ -2,7 +2,6 @@ using System.CommandLine;
 using Hydragen.Cli.Commands;
 using Hydragen.Cli.Input;
 using Hydragen.Cli.Output;
-using Hydragen.Core;
 
 namespace Hydragen.Cli.Bench;
 
@@ -13,31 +12,33 @@ internal sealed class BenchArguments
 
     private readonly Option<string> _device;
     private readonly Option<string> _modes;
-    private readonly SharingMode[] _allowedModes;
     private readonly Option<int> _repeats;
     private readonly Option<int?> _threads = ModelArguments.MakeThreads();
     private readonly Option<bool> _json = new("--json") { Description = "Print JSON Lines to standard output: a header, one line a row, and an end with the ceilings once more." };
     private readonly Option<string?> _plot = new("--plot") { Description = "Draw the result into this SVG file.", HelpName = "FILE.svg" };
 
     /// <param name="command">Receives the options.</param>
-    /// <param name="device">The option of the device, which says what there is.</param>
-    /// <param name="defaultRepeats">Rounds when not given.</param>
-    /// <param name="allowedModes">Modes that can be compared.</param>
-    public BenchArguments(Command command, Option<string> device, int defaultRepeats, params SharingMode[] allowedModes)
+    /// <param name="defaultRepeats">Rounds unless the option says otherwise.</param>
+    /// <param name="devices">What can compute; the first is the default.</param>
+    /// <param name="defaultModes">Names of the modes that are measured unless the option says otherwise.</param>
+    /// <param name="otherModes">Names of further modes.</param>
+    public BenchArguments(Command command, int defaultRepeats, string[] devices, string[] defaultModes, params string[] otherModes)
     {
-        _device = device;
-        _allowedModes = allowedModes;
-        string names = string.Join(',', allowedModes.Select(mode => mode.Name()));
+        _device = devices.Length > 1
+            ? Values.Choice("--device", "What computes: the processor, or an NVIDIA GPU.", devices[0], devices)
+            : Values.Choice("--device", "Where to compute.", devices[0], devices);
+        string[] allowed = [.. defaultModes, .. otherModes];
+        string names = string.Join(',', allowed);
         _modes = new Option<string>("--modes")
         {
             Description = "Which modes to measure side by side.",
             HelpName = "mode,mode,..",
-            DefaultValueFactory = _ => names,
+            DefaultValueFactory = _ => string.Join(',', defaultModes),
             CustomParser = result =>
             {
                 string text = result.Tokens[0].Value;
                 string[] modes = text.Split(',');
-                if (modes.Except(names.Split(',')).Any() || modes.Distinct().Count() != modes.Length)
+                if (modes.Except(allowed).Any() || modes.Distinct().Count() != modes.Length)
                     result.AddError($"--modes takes some of {names}, not '{text}'");
                 return text;
             },
@@ -46,8 +47,8 @@ internal sealed class BenchArguments
         foreach (Option option in (Option[])[_device, _modes, _repeats, _threads, _json, _plot]) command.Options.Add(option);
     }
 
-    public SharingMode[] Modes(ParseResult parsed) =>
-        [.. parsed.GetValue(_modes)!.Split(',').Select(name => _allowedModes.First(mode => mode.Name() == name))];
+    /// <summary>Names of the modes to measure.</summary>
+    public string[] Modes(ParseResult parsed) => parsed.GetValue(_modes)!.Split(',');
 
     public string Device(ParseResult parsed) => parsed.GetValue(_device)!;
 

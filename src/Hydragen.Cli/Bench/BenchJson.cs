@@ -37,18 +37,10 @@ internal static class BenchJson
         json.WriteEndObject();
     }
 
-    public static void WriteCeilings(this Utf8JsonWriter json, Ceilings ceilings)
+    public static void WriteCeilings(this Utf8JsonWriter json, ICeilings ceilings)
     {
         json.WriteStartObject("ceilings");
-        json.WriteNumber("fma_gflops", ceilings.FmaGflops);
-        json.WriteNumber("bf16_gflops", ceilings.BFloat16Gflops);
-        json.WriteString("bf16_unit", ceilings.BFloat16Unit);
-        if (ceilings.FedBFloat16Gflops is { } fed) json.WriteNumber("bf16_from_l1_gflops", fed);
-        json.WriteNumber("fma_from_l1_gflops", ceilings.FedFmaGflops);
-        json.WriteNumber("read_gbps", ceilings.ReadGigabytes);
-        json.WriteNumber("read_streams_gbps", ceilings.StreamsReadGigabytes);
-        json.WriteNumber("read_buffer_bytes", ceilings.BufferBytes);
-        json.WriteNumber("processor_share", ceilings.ProcessorShare);
+        ceilings.Write(json);
         json.WriteEndObject();
     }
 }

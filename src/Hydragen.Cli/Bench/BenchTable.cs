@@ -1,3 +1,4 @@
+using System.Globalization;
 using Hydragen.Cli.Output;
 using Spectre.Console;
 
@@ -19,6 +20,10 @@ internal static class BenchTable
         }
         return table;
     }
+
+    /// <summary>A median with its range.</summary>
+    public static string Text(Spread spread, string format) => string.Create(CultureInfo.InvariantCulture,
+        $"{spread.Median.ToString(format, CultureInfo.InvariantCulture)} ({spread.Min.ToString(format, CultureInfo.InvariantCulture)}–{spread.Max.ToString(format, CultureInfo.InvariantCulture)})");
 
     public static void Write(Terminal terminal, Table table)
     {

@@ -8,7 +8,10 @@ namespace Hydragen.Cli.Commands;
 /// <summary>The option that says what computes.</summary>
 internal static class DeviceArguments
 {
-    private const string Cpu = "cpu", Cuda = "cuda", Automatic = "auto";
+    /// <summary>Names of devices.</summary>
+    public const string Cpu = "cpu", Cuda = "cuda";
+
+    private const string Automatic = "auto";
 
     public static Option<string> MakeDevice() => Values.Choice("--device", "What computes: the processor, or an NVIDIA GPU.", Cpu, Cpu, Cuda);
 

@@ -12,8 +12,9 @@ namespace Hydragen.Cli.Commands;
 internal static class DoctorCommand
 {
     private const string Details = """
-        The environment variable HYDRAGEN_CPU_ISA forces an instruction set; HYDRAGEN_NVRTC names the file of NVRTC,
-        CUDA's run-time compiler, and HYDRAGEN_CUBLASLT that of its matrix products, where they are not found by themselves.
+        The environment variable HYDRAGEN_CPU_ISA forces an instruction set, HYDRAGEN_CUDA_KERNEL the kernels of a GPU;
+        HYDRAGEN_NVRTC names the file of NVRTC, CUDA's run-time compiler, and HYDRAGEN_CUBLASLT that of its matrix products,
+        where they are not found by themselves.
         """;
 
     public static Command Create(Terminal terminal)
@@ -29,14 +30,16 @@ internal static class DoctorCommand
             using var backend = new CpuBackend(new CpuOptions { NumThreads = numThreads });
             GCMemoryInfo memory = GC.GetGCMemoryInfo();
             CudaEnvironment cuda = CudaEnvironment.Probe();
-            if (parsed.GetValue(json)) WriteJson(terminal, backend, numThreads, cuda, memory.TotalAvailableMemoryBytes);
-            else WriteText(terminal, backend, cuda, memory.TotalAvailableMemoryBytes);
+            // A name that does not exist is refused before anything is written, also where there is no GPU.
+            KernelSet? forced = KernelSet.Forced;
+            if (parsed.GetValue(json)) WriteJson(terminal, backend, numThreads, cuda, forced, memory.TotalAvailableMemoryBytes);
+            else WriteText(terminal, backend, cuda, forced, memory.TotalAvailableMemoryBytes);
             return Task.CompletedTask;
         });
         return command;
     }
 
-    private static void WriteText(Terminal terminal, CpuBackend backend, CudaEnvironment cuda, long memoryBytes)
+    private static void WriteText(Terminal terminal, CpuBackend backend, CudaEnvironment cuda, KernelSet? forced, long memoryBytes)
     {
         using var output = new StreamWriter(terminal.Output, leaveOpen: true);
         output.WriteLine($"machine   {RuntimeInformation.OSDescription.Trim()}, {RuntimeInformation.ProcessArchitecture}, {Environment.ProcessorCount} processors");
@@ -44,6 +47,7 @@ internal static class DoctorCommand
         output.WriteLine($"memory    {StatisticsTable.Mebibytes(memoryBytes)} available; KV memory uses half of it unless --max-kv-memory says otherwise");
         output.WriteLine($"backend   {backend.Description}");
         foreach (KernelChoice kernel in backend.Kernels) output.WriteLine($"kernel    {kernel.Operation}: {kernel.Kernel} ({kernel.Reason})");
+        if (forced is not null) output.WriteLine($"cuda      {KernelSet.Variable} asks for the kernels '{forced.Name}'");
         if (cuda.DriverVersion is not null) output.WriteLine($"cuda      driver for CUDA {cuda.DriverVersion}");
         if (cuda.CompilerVersion is not null) output.WriteLine($"cuda      NVRTC {cuda.CompilerVersion} ({cuda.CompilerPath})");
         if (CudaEnvironment.MatrixLibraryVersion is { } version) output.WriteLine($"cuda      cuBLASLt {version} ({CudaEnvironment.MatrixLibraryPath})");
@@ -51,6 +55,8 @@ internal static class DoctorCommand
         {
             CudaGpu gpu = cuda.Devices[i];
             output.WriteLine($"gpu {i}     {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors, {StatisticsTable.Mebibytes(gpu.MemoryBytes)}");
+            foreach (KernelChoice kernel in CudaBackend.KernelsFor(gpu.ComputeCapability, option: null))
+                output.WriteLine($"gpu {i}     {kernel.Operation}: {kernel.Kernel} ({kernel.Reason})");
         }
         foreach (string missing in cuda.Missing) output.WriteLine($"no cuda   {missing}");
         if (CudaEnvironment.MatrixLibraryVersion is null) output.WriteLine($"no cuda   models cannot run: {CudaEnvironment.MissingMatrixLibrary}");
@@ -58,7 +64,7 @@ internal static class DoctorCommand
         output.WriteLine($"model     embedded: {model}");
     }
 
-    private static void WriteJson(Terminal terminal, CpuBackend backend, int numThreads, CudaEnvironment cuda, long memoryBytes)
+    private static void WriteJson(Terminal terminal, CpuBackend backend, int numThreads, CudaEnvironment cuda, KernelSet? forced, long memoryBytes)
     {
         var output = new JsonLines(terminal.Output);
         output.Write(json =>
@@ -70,21 +76,26 @@ internal static class DoctorCommand
             json.WriteString("runtime", RuntimeInformation.FrameworkDescription);
             json.WriteNumber("memory_bytes", memoryBytes);
             json.WriteString("backend", backend.Description);
-            json.WriteStartArray("kernels");
-            foreach (KernelChoice kernel in backend.Kernels)
-            {
-                json.WriteStartObject();
-                json.WriteString("operation", kernel.Operation);
-                json.WriteString("kernel", kernel.Kernel);
-                json.WriteString("reason", kernel.Reason);
-                json.WriteEndObject();
-            }
-            json.WriteEndArray();
-            WriteCuda(json, cuda);
+            WriteKernels(json, backend.Kernels);
+            WriteCuda(json, cuda, forced);
         });
     }
 
-    private static void WriteCuda(Utf8JsonWriter json, CudaEnvironment cuda)
+    private static void WriteKernels(Utf8JsonWriter json, IReadOnlyList<KernelChoice> kernels)
+    {
+        json.WriteStartArray("kernels");
+        foreach (KernelChoice kernel in kernels)
+        {
+            json.WriteStartObject();
+            json.WriteString("operation", kernel.Operation);
+            json.WriteString("kernel", kernel.Kernel);
+            json.WriteString("reason", kernel.Reason);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
+    private static void WriteCuda(Utf8JsonWriter json, CudaEnvironment cuda, KernelSet? forced)
     {
         json.WriteStartObject("cuda");
         json.WriteString("driver", cuda.DriverVersion);
@@ -92,6 +103,7 @@ internal static class DoctorCommand
         json.WriteString("nvrtc_path", cuda.CompilerPath);
         json.WriteString("cublaslt", CudaEnvironment.MatrixLibraryVersion);
         json.WriteString("cublaslt_path", CudaEnvironment.MatrixLibraryPath);
+        json.WriteString("forced_kernels", forced?.Name);
         json.WriteStartArray("gpus");
         foreach (CudaGpu gpu in cuda.Devices)
         {
@@ -100,6 +112,7 @@ internal static class DoctorCommand
             json.WriteString("compute_capability", gpu.ComputeCapability.ToString());
             json.WriteNumber("multiprocessors", gpu.NumMultiprocessors);
             json.WriteNumber("memory_bytes", gpu.MemoryBytes);
+            WriteKernels(json, CudaBackend.KernelsFor(gpu.ComputeCapability, option: null));
             json.WriteEndObject();
         }
         json.WriteEndArray();

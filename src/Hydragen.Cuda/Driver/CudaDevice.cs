@@ -19,6 +19,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         ComputeCapability = ComputeCapabilityOf(_device);
         NumMultiprocessors = Attribute(_device, DeviceAttribute.MultiprocessorCount);
         MaxSharedBytes = Attribute(_device, DeviceAttribute.MaxSharedMemoryPerBlockOptin);
+        L2Bytes = Attribute(_device, DeviceAttribute.L2CacheBytes);
         Context = new PrimaryContext(_device);
         Context.MakeCurrent();
         Stream = new CudaStream(Context);
@@ -33,6 +34,9 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     /// <summary>Shared memory that one block may have.</summary>
     public int MaxSharedBytes { get; }
+
+    /// <summary>Size of the last cache.</summary>
+    public int L2Bytes { get; }
 
     public PrimaryContext Context { get; }
 

@@ -1,27 +1,27 @@
 namespace Hydragen.Cuda;
 
-/// <summary>A mark in a stream that can be waited for, and whose time can be read.</summary>
+/// <summary>A moment in a stream, on the device's clock.</summary>
 internal sealed class CudaEvent : ContextHandle
 {
     /// <param name="context">The current context.</param>
     public CudaEvent(PrimaryContext context)
         : base(context)
     {
-        DriverStatus.Check(DriverApi.EventCreate(out nint handle, 0), "cuEventCreate");
-        Own(handle);
+        DriverStatus.Check(DriverApi.EventCreate(out nint value, 0), "cuEventCreate");
+        Own(value);
     }
 
-    /// <summary>Puts the mark behind all work that the stream has now.</summary>
+    /// <summary>Takes the moment at which all work before it is done.</summary>
     public void Record(CudaStream stream) => DriverStatus.Check(DriverApi.EventRecord(Value, stream.Value), "cuEventRecord");
 
-    /// <summary>Waits until the stream has passed the mark; at once when it was never put.</summary>
+    /// <summary>Waits until the moment has passed; at once when it was never taken.</summary>
     public void Synchronize() => DriverStatus.Check(DriverApi.EventSynchronize(Value), "cuEventSynchronize");
 
-    /// <summary>Time from an earlier mark to this one, both passed.</summary>
-    public float MillisecondsSince(CudaEvent start)
+    /// <summary>Seconds from another moment to this one; both have passed.</summary>
+    public double SecondsSince(CudaEvent start)
     {
         DriverStatus.Check(DriverApi.EventElapsedTime(out float milliseconds, start.Value, Value), "cuEventElapsedTime");
-        return milliseconds;
+        return milliseconds / 1e3;
     }
 
     protected override int Free(nint value) => DriverApi.EventDestroy(value);

@@ -4,6 +4,7 @@ namespace Hydragen.Cuda;
 internal enum DeviceAttribute
 {
     MultiprocessorCount = 16,
+    L2CacheBytes = 38,
     ComputeCapabilityMajor = 75,
     ComputeCapabilityMinor = 76,
     MaxSharedMemoryPerBlockOptin = 97,

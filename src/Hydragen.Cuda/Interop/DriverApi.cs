@@ -53,23 +53,41 @@ internal static unsafe partial class DriverApi
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuStreamDestroy_v2")]
     public static partial int StreamDestroy(nint stream);
 
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuStreamBeginCapture_v2")]
+    public static partial int StreamBeginCapture(nint stream, int mode);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuStreamEndCapture")]
+    public static partial int StreamEndCapture(nint stream, out nint graph);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuGraphInstantiateWithFlags")]
+    public static partial int GraphInstantiate(out nint executable, nint graph, ulong flags);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuGraphLaunch")]
+    public static partial int GraphLaunch(nint executable, nint stream);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuGraphExecDestroy")]
+    public static partial int GraphExecDestroy(nint executable);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuGraphDestroy")]
+    public static partial int GraphDestroy(nint graph);
+
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventCreate")]
-    public static partial int EventCreate(out nint @event, uint flags);
+    public static partial int EventCreate(out nint handle, uint flags);
 
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventRecord")]
-    public static partial int EventRecord(nint @event, nint stream);
+    public static partial int EventRecord(nint handle, nint stream);
 
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventSynchronize")]
-    public static partial int EventSynchronize(nint @event);
+    public static partial int EventSynchronize(nint handle);
 
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventElapsedTime")]
     public static partial int EventElapsedTime(out float milliseconds, nint start, nint end);
 
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventDestroy_v2")]
-    public static partial int EventDestroy(nint @event);
+    public static partial int EventDestroy(nint handle);
 
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemGetInfo_v2")]
-    public static partial int MemGetInfo(out nuint free, out nuint total);
+    public static partial int MemGetInfo(out nuint freeBytes, out nuint totalBytes);
 
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemHostAlloc")]
     public static partial int MemHostAlloc(out nint address, nuint bytes, uint flags);

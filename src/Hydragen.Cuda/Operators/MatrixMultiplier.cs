@@ -98,7 +98,7 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
         plan.Algorithm = candidates[0].Algorithm;
         if (plan.Shape.NumProducts < MinTimedProducts) return;
         MatmulAlgorithm best = candidates[0].Algorithm;
-        float bestTime = float.PositiveInfinity;
+        double bestTime = double.PositiveInfinity;
         foreach (MatmulCandidate candidate in candidates[..numFound])
         {
             plan.Algorithm = candidate.Algorithm;
@@ -108,7 +108,7 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
             for (int run = 0; run < NumTimedRuns; run++) MatrixStatus.Check(Run(plan, weights, input, bias, factor, output), "cublasLtMatmul", plan.Shape.ToString());
             _end.Record(_device.Stream);
             _end.Synchronize();
-            float time = _end.MillisecondsSince(_start);
+            double time = _end.SecondsSince(_start);
             if (time >= bestTime) continue;
             bestTime = time;
             best = candidate.Algorithm;

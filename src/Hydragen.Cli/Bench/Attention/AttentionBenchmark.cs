@@ -1,110 +1,168 @@
-using System.Diagnostics;
 using Hydragen.Cli.Output;
 using Hydragen.Core;
 
 namespace Hydragen.Cli.Bench;
 
 /// <summary>Measures the modes of each cell side by side: A B C, A B C, …</summary>
-internal sealed class AttentionBenchmark(IComputeBackend backend, AttentionSetup setup, Machine machine, MachineProbe probe)
+internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup setup)
 {
-    private const int Seed = 1;
-
-    // Samples of fast calls are means over about so much time.
-    private const double SampleSeconds = 0.02;
-    private const int MaxCallsPerSample = 1000;
-
-    private const int WarmUpCalls = 96;
-
-    private readonly NormalPool _pool = new(Seed);
-
     /// <summary>Measures all cells.</summary>
     /// <param name="onCell">Receives the modes of each cell as soon as they are done.</param>
     /// <param name="cancellationToken">Ends it between two calls.</param>
     /// <exception cref="InvalidOperationException">Two modes computed different functions.</exception>
     public void Run(Action<IReadOnlyList<AttentionMeasurement>> onCell, CancellationToken cancellationToken)
     {
-        long bytesPerPage;
-        using (KvCache cache = backend.CreateKvCache(new KvCacheShape(1, setup.Shape.NumKvHeads, setup.Shape.HeadDim, setup.KvType), 0))
-            bytesPerPage = cache.BytesPerPage;
-        WarmUp(bytesPerPage, cancellationToken);
-        foreach (AttentionCell cell in setup.Cells)
-            onCell(Measure(cell, new AttentionMemory(setup, cell, bytesPerPage, machine.LastLevelCacheBytes), cancellationToken));
-    }
-
-    /// <summary>Runs every mode on something small until its code is compiled for good.</summary>
-    private void WarmUp(long bytesPerPage, CancellationToken cancellationToken)
-    {
-        var cell = new AttentionCell(4, 256, 64 + setup.QueryLength);
-        var memory = new AttentionMemory(setup, cell, bytesPerPage, lastLevelCacheBytes: 0);
-        SharingMode[] modes = [.. setup.Modes.Where(mode => memory.Holds(mode))];
-        using var workload = new AttentionWorkload(backend, setup, cell, memory, _pool, cancellationToken);
-        for (int i = 0; i < WarmUpCalls; i++)
+        WarmUp(cancellationToken);
+        for (int first = 0; first < setup.Cells.Count;)
         {
-            cancellationToken.ThrowIfCancellationRequested();
-            foreach (SharingMode mode in modes) workload.Run(mode);
-            if (i % 32 == 31) Thread.Sleep(100); // the compiler works in the background
+            int count = 1;
+            while (device.SharesCaches && first + count < setup.Cells.Count && setup.Cells[first + count].IsBeside(setup.Cells[first])) count++;
+            device.Restart();
+            MeasureGroup([.. setup.Cells.Skip(first).Take(count)], onCell, cancellationToken);
+            first += count;
         }
     }
 
-    private AttentionMeasurement[] Measure(AttentionCell cell, AttentionMemory memory, CancellationToken cancellationToken)
+    private AttentionMemory MemoryOf(AttentionCell cell, long cacheBytes)
     {
-        SharingMode[] modes = [.. setup.Modes.Where(mode => memory.Holds(mode))];
+        using KvCache cache = device.Backend.CreateKvCache(new KvCacheShape(1, cell.Shape.NumKvHeads, cell.Shape.HeadDim, setup.KvType), 0);
+        return new AttentionMemory(setup, cell, cache.BytesPerPage, cacheBytes);
+    }
+
+    /// <summary>Runs every mode on something small.</summary>
+    private void WarmUp(CancellationToken cancellationToken)
+    {
+        var cell = new AttentionCell(setup.Cells[0].Shape, 4, 256, 64 + setup.QueryLength);
+        AttentionMemory memory = MemoryOf(cell, cacheBytes: 0);
+        AttentionMode[] modes = [.. setup.Modes.Where(mode => memory.Holds(mode))];
+        using var workload = new AttentionWorkload(device, setup, cell, memory);
+        foreach (AttentionMode mode in modes) workload.Prepare(device, mode, cancellationToken);
+        device.WarmUp(
+            () =>
+            {
+                foreach (AttentionMode mode in modes) workload.Run(mode, cell.Suffix);
+            },
+            cancellationToken);
+    }
+
+    /// <summary>Measures cells that have everything in common but the suffix, in caches that hold the longest.</summary>
+    private void MeasureGroup(AttentionCell[] cells, Action<IReadOnlyList<AttentionMeasurement>> onCell, CancellationToken cancellationToken)
+    {
+        AttentionCell largest = cells.MaxBy(cell => cell.Suffix)!;
+        AttentionMemory memory = MemoryOf(largest, device.LastLevelCacheBytes);
+        var skipped = new Dictionary<AttentionMode, string>();
+        var memories = new Dictionary<AttentionMode, (long, long)>();
+        foreach (AttentionMode mode in setup.Modes.Where(mode => !memory.Holds(mode)))
+        {
+            skipped.Add(
+                mode, $"needs {StatisticsTable.Mebibytes(memory.BytesFor(mode))}, but {StatisticsTable.Mebibytes(setup.MaxBytes)} are allowed");
+        }
+        AttentionWorkload? workload = null;
+        try
+        {
+            if (skipped.Count < setup.Modes.Count) workload = Prepare(largest, memory, skipped, memories, cancellationToken);
+            foreach (AttentionCell cell in cells) onCell(Measure(cell, workload, memory, skipped, memories, cancellationToken));
+        }
+        finally
+        {
+            workload?.Dispose();
+        }
+    }
+
+    /// <summary>Makes the caches, shared prefixes first, and notes what each mode takes and which does not fit after all.</summary>
+    private AttentionWorkload? Prepare(
+        AttentionCell cell, AttentionMemory memory, Dictionary<AttentionMode, string> skipped,
+        Dictionary<AttentionMode, (long, long)> memories, CancellationToken cancellationToken)
+    {
+        long? before = device.UsedBytes;
+        AttentionWorkload? workload = null;
+        foreach (AttentionMode mode in setup.Modes.Where(mode => !skipped.ContainsKey(mode) && HasWork(cell, mode)).Order())
+        {
+            try
+            {
+                workload ??= new AttentionWorkload(device, setup, cell, memory);
+                workload.Prepare(device, mode, cancellationToken);
+                workload.Run(mode, cell.Suffix);
+                if (device.UsedBytes is { } now && before is { } start)
+                {
+                    // Copies come last, when the cache with shared prefixes is there already.
+                    long others = mode == AttentionMode.Copied ? workload.CacheBytes(AttentionMode.Hydragen) : 0;
+                    memories[mode] = (now - start - others, workload.CacheBytes(mode) + workload.BufferBytes);
+                }
+            }
+            catch (InsufficientMemoryException exception)
+            {
+                skipped.Add(mode, exception.Message.TrimEnd('.'));
+            }
+        }
+        return workload;
+    }
+
+    private AttentionMeasurement[] Measure(
+        AttentionCell cell, AttentionWorkload? workload, AttentionMemory memory, Dictionary<AttentionMode, string> skipped,
+        Dictionary<AttentionMode, (long, long)> memories, CancellationToken cancellationToken)
+    {
+        AttentionMode[] wanted = [.. setup.Modes.Where(mode => HasWork(cell, mode))], modes = [.. wanted.Where(mode => !skipped.ContainsKey(mode))];
         var seconds = new List<double>[modes.Length];
         var calls = new int[modes.Length];
-        MachineState state = default;
+        MachineState? state = null;
         if (modes.Length > 0)
         {
-            using var workload = new AttentionWorkload(backend, setup, cell, memory, _pool, cancellationToken);
-            CheckAgreement(workload, modes, cell);
+            CheckAgreement(workload!, [.. modes.Where(mode => mode.IsWhole())], cell);
             for (int i = 0; i < modes.Length; i++)
             {
                 seconds[i] = new List<double>(setup.Repeats);
-                calls[i] = (int)Math.Clamp(SampleSeconds / Time(workload, modes[i], 1, cancellationToken), 1, MaxCallsPerSample);
+                calls[i] = (int)Math.Clamp(device.SampleSeconds / Time(i, 1), 1, device.MaxCallsPerSample);
             }
-            ProbeSample before = probe.MeasureState();
-            for (int round = 0; round < setup.Repeats; round++)
+            state = device.Watch(() =>
             {
-                for (int i = 0; i < modes.Length; i++)
+                for (int round = 0; round < setup.Repeats; round++)
                 {
-                    // Short calls start from awake threads and a compiled plan, as within a forward pass.
-                    if (calls[i] > 1) workload.Run(modes[i]);
-                    seconds[i].Add(Time(workload, modes[i], calls[i], cancellationToken));
+                    for (int i = 0; i < modes.Length; i++) seconds[i].Add(Time(i, calls[i]));
                 }
-            }
-            state = new MachineState(before, probe.MeasureState(), probe.BestState);
+            });
         }
-        return [.. setup.Modes.Select(mode =>
+        return [.. wanted.Select(mode =>
         {
             int i = Array.IndexOf(modes, mode);
             return i < 0
-                ? new AttentionMeasurement(cell, mode, 0, 0, [], default,
-                    $"needs {StatisticsTable.Mebibytes(memory.BytesFor(mode))}, but {StatisticsTable.Mebibytes(setup.MaxBytes)} are allowed")
-                : new AttentionMeasurement(cell, mode, memory.LayersFor(mode), calls[i], seconds[i], state, null);
+                ? new AttentionMeasurement(cell, mode, 0, 0, [], null, skipped[mode])
+                : new AttentionMeasurement(cell, mode, memory.LayersFor(mode), calls[i], seconds[i], state, null)
+                {
+                    Memory = memories.TryGetValue(mode, out (long, long) bytes) ? bytes : null,
+                };
         })];
+
+        double Time(int i, int numCalls)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            return device.Time(() => workload!.Run(modes[i], cell.Suffix), numCalls, setup.IsWarm);
+        }
     }
 
-    private static double Time(AttentionWorkload workload, SharingMode mode, int calls, CancellationToken cancellationToken)
+    private static bool HasWork(AttentionCell cell, AttentionMode mode) => mode switch
     {
-        cancellationToken.ThrowIfCancellationRequested();
-        long start = Stopwatch.GetTimestamp();
-        for (int i = 0; i < calls; i++) workload.Run(mode);
-        return Stopwatch.GetElapsedTime(start).TotalSeconds / calls;
-    }
+        AttentionMode.Nodes => cell.HasParts && cell.Prefix > 0,
+        AttentionMode.Sequences => cell.HasParts && cell.Suffix > 0,
+        _ => true,
+    };
 
     /// <summary>A fast wrong answer is no result; this also warms every mode up.</summary>
-    private void CheckAgreement(AttentionWorkload workload, SharingMode[] modes, AttentionCell cell)
+    private void CheckAgreement(AttentionWorkload workload, AttentionMode[] modes, AttentionCell cell)
     {
-        float[] expected = workload.RunFirstLayer(modes[0]);
+        if (modes.Length == 0) return;
+        float[] expected = workload.RunFirstLayer(modes[0], cell.Suffix);
+        if (setup.OutputFolder is { } folder) OutputSample.Write(folder, cell, expected);
         float largest = expected.Max(Math.Abs);
         float bound = largest * (setup.KvType == ElementType.Float32 ? 1e-4f : 1e-2f);
-        foreach (SharingMode mode in modes.AsSpan(1))
+        foreach (AttentionMode mode in modes.AsSpan(1))
         {
-            float[] output = workload.RunFirstLayer(mode);
+            float[] output = workload.RunFirstLayer(mode, cell.Suffix);
             for (int i = 0; i < output.Length; i++)
             {
                 if (Math.Abs(output[i] - expected[i]) <= bound) continue;
                 throw new InvalidOperationException(
-                    $"{cell}: element {i} is {expected[i]} in mode {modes[0]} but {output[i]} in mode {mode}; the modes must compute the same function.");
+                    $"batch {cell.Batch}, prefix {cell.Prefix}, suffix {cell.Suffix}: element {i} is {expected[i]} in mode {modes[0].Name()} but {output[i]} in mode {mode.Name()}; the modes must compute the same function.");
             }
         }
     }

@@ -1,18 +1,19 @@
-using Hydragen.Core;
-
 namespace Hydragen.Cli.Bench;
 
 /// <summary>One mode of one cell.</summary>
 /// <param name="Cell">The cell.</param>
 /// <param name="Mode">The mode.</param>
 /// <param name="NumLayers">Data sets that the calls took in turn.</param>
-/// <param name="CallsPerSample">Calls that each sample is the mean of.</param>
+/// <param name="CallsPerSample">Calls that each sample is the mean or, on a GPU, the median of.</param>
 /// <param name="Seconds">Seconds of a call, one sample a round; rounds of different modes belong together. Empty when it did not run.</param>
-/// <param name="State">The machine around the rounds.</param>
+/// <param name="State">The machine around the rounds; null when it is not known.</param>
 /// <param name="Skipped">Why it did not run, or null.</param>
 internal sealed record AttentionMeasurement(
-    AttentionCell Cell, SharingMode Mode, int NumLayers, int CallsPerSample, IReadOnlyList<double> Seconds, MachineState State, string? Skipped)
+    AttentionCell Cell, AttentionMode Mode, int NumLayers, int CallsPerSample, IReadOnlyList<double> Seconds, MachineState? State, string? Skipped)
 {
+    /// <summary>The most device memory that the mode was seen to use, and what its cache, queries and outputs need; null when not measured.</summary>
+    public (long UsedBytes, long NeededBytes)? Memory { get; init; }
+
     public Spread Time => Spread.Of(Seconds);
 
     /// <summary>How many times as long as <paramref name="other"/> it took, round by round; null when either did not run.</summary>

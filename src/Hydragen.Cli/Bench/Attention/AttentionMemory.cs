@@ -19,16 +19,16 @@ internal readonly record struct AttentionMemory
     /// <param name="setup">The run.</param>
     /// <param name="cell">The cell.</param>
     /// <param name="bytesPerPage">Bytes of a page of one layer.</param>
-    /// <param name="lastLevelCacheBytes">Size of the last cache.</param>
+    /// <param name="lastLevelCacheBytes">Size of the last cache; 0 when one layer is enough.</param>
     public AttentionMemory(AttentionSetup setup, AttentionCell cell, long bytesPerPage, long lastLevelCacheBytes)
     {
-        PrefixPages = PagesFor(cell.Prefix);
+        NodePages = cell.Levels.Sum(level => (long)level.NumNodes * PagesFor(level.Length));
         SuffixPages = PagesFor(cell.Suffix);
         CopyPages = PagesFor(cell.Prefix + cell.Suffix);
-        bool wantsShared = setup.Modes.Any(mode => mode != SharingMode.Copied), wantsCopies = setup.Modes.Contains(SharingMode.Copied);
-        SharedPages = wantsShared ? PrefixPages + (long)cell.Batch * SuffixPages : 0;
+        bool wantsShared = setup.Modes.Any(mode => mode != AttentionMode.Copied), wantsCopies = setup.Modes.Contains(AttentionMode.Copied);
+        SharedPages = wantsShared ? NodePages + (long)cell.Batch * SuffixPages : 0;
         CopiedPages = wantsCopies ? (long)cell.Batch * CopyPages : 0;
-        long numQueryElements = (long)cell.Batch * setup.QueryLength * setup.Shape.NumHeads * setup.Shape.HeadDim;
+        long numQueryElements = (long)cell.Batch * setup.QueryLength * cell.Shape.NumHeads * cell.Shape.HeadDim;
         SharedBytes = SharedPages * bytesPerPage + numQueryElements * BytesPerQueryElement;
         CopiedBytes = SharedBytes + CopiedPages * bytesPerPage;
         HasShared = wantsShared && Fits(SharedPages, SharedBytes);
@@ -50,8 +50,10 @@ internal readonly record struct AttentionMemory
         }
     }
 
-    public int PrefixPages { get; }
+    /// <summary>Pages of the nodes of the tree, one after another.</summary>
+    public long NodePages { get; }
 
+    /// <summary>Pages of a sequence's own tokens.</summary>
     public int SuffixPages { get; }
 
     /// <summary>Pages of a sequence that owns everything.</summary>
@@ -61,7 +63,7 @@ internal readonly record struct AttentionMemory
 
     public long CopiedPages { get; }
 
-    /// <summary>Bytes that the modes with one prefix need.</summary>
+    /// <summary>Bytes that the modes with shared prefixes need.</summary>
     public long SharedBytes { get; }
 
     /// <summary>Bytes that all modes need together.</summary>
@@ -75,11 +77,12 @@ internal readonly record struct AttentionMemory
 
     private bool HasCopies { get; }
 
-    public bool Holds(SharingMode mode) => mode == SharingMode.Copied ? HasCopies : HasShared;
+    public bool Holds(AttentionMode mode) => mode == AttentionMode.Copied ? HasCopies : HasShared;
 
-    public long BytesFor(SharingMode mode) => mode == SharingMode.Copied ? CopiedBytes : SharedBytes;
+    public long BytesFor(AttentionMode mode) => mode == AttentionMode.Copied ? CopiedBytes : SharedBytes;
 
-    public int LayersFor(SharingMode mode) => mode == SharingMode.Copied ? CopiedLayers : SharedLayers;
+    public int LayersFor(AttentionMode mode) => mode == AttentionMode.Copied ? CopiedLayers : SharedLayers;
 
-    private static int PagesFor(int numTokens) => (numTokens + KvCache.PageSize - 1) / KvCache.PageSize;
+    /// <summary>Pages of so many tokens.</summary>
+    public static int PagesFor(int numTokens) => (numTokens + KvCache.PageSize - 1) / KvCache.PageSize;
 }

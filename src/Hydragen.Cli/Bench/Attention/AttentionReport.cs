@@ -6,7 +6,7 @@ using Spectre.Console;
 namespace Hydragen.Cli.Bench;
 
 /// <summary>The results of the attention benchmark, for people, programs and the eye.</summary>
-internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
+internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates, BenchUnits units)
 {
     private readonly List<AttentionMeasurement> _rows = [];
 
@@ -17,64 +17,70 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
     {
         _rows.AddRange(rows);
         if (output is null) return;
-        AttentionMeasurement? shared = rows.FirstOrDefault(row => row.Mode == SharingMode.Hydragen);
+        AttentionMeasurement? shared = rows.FirstOrDefault(row => row.Mode == AttentionMode.Hydragen);
         foreach (AttentionMeasurement row in rows) WriteJson(output, row, row == shared ? null : row.RatioTo(shared));
     }
 
     public void WriteTable(Terminal terminal)
     {
-        Table table = BenchTable.Create(terminal,
-            ["batch", "prefix", "suffix", "mode", "ms (min–max)", "GFLOP/s", "of peak", "GB/s", "of read", "× hydragen (min–max)", "machine"]);
+        bool hasState = _rows.Any(row => row.State is not null);
+        string[] titles =
+        [
+            "batch", "prefix", "suffix", "mode", $"{units.Time} (min–max)", units.Arithmetic, "of peak", units.Reads, "of read", "× limit",
+            "× hydragen (min–max)", .. (string[])(hasState ? ["machine"] : []),
+        ];
+        Table table = BenchTable.Create(terminal, titles);
         AttentionMeasurement? shared = null;
         foreach (AttentionMeasurement row in _rows)
         {
-            if (row.Mode == SharingMode.Hydragen) shared = row;
-            table.AddRow([.. Cells(row, shared?.Cell == row.Cell ? shared : null).Select(Markup.Escape)]);
+            if (row.Mode == AttentionMode.Hydragen) shared = row;
+            string[] cells = Cells(row, shared?.Cell == row.Cell ? shared : null);
+            table.AddRow([.. cells.Concat(Enumerable.Repeat("", titles.Length)).Take(titles.Length).Select(Markup.Escape)]);
         }
         BenchTable.Write(terminal, table);
         foreach (AttentionMeasurement row in _rows.Where(row => row.Skipped is not null))
             terminal.Note($"batch {row.Cell.Batch}, prefix {row.Cell.Prefix}, suffix {row.Cell.Suffix}, {row.Mode.Name()}: does not fit; {row.Skipped}");
-        BenchTable.NoteNoise(terminal, _rows.Where(row => row.Skipped is null).DistinctBy(row => row.Cell).Select(row => row.State));
+        BenchTable.NoteNoise(terminal, _rows.Where(row => row.Skipped is null).DistinctBy(row => row.Cell).Select(row => row.State).OfType<MachineState>());
     }
 
     /// <summary>The ratio to sharing; times when there is nothing to divide by.</summary>
     public LineChart Chart()
     {
         static int[] Point(AttentionCell cell) => [cell.Suffix, cell.Prefix, cell.Batch];
-        bool isRatio = setup.Modes.Contains(SharingMode.Hydragen) && setup.Modes.Count > 1;
+        bool isRatio = setup.Modes.Contains(AttentionMode.Hydragen) && setup.Modes.Count(mode => mode.IsWhole()) > 1;
         var sweep = new Sweep(["suffix", "prefix", "batch"], setup.Cells.Select(Point));
-        string heads = $"{setup.Shape.NumHeads}/{setup.Shape.NumKvHeads} heads of {setup.Shape.HeadDim}, {setup.KvType.ShortName()}";
+        string heads = string.Join(" and ", setup.Cells.Select(cell => $"{cell.Shape.NumHeads}/{cell.Shape.NumKvHeads} heads of {cell.Shape.HeadDim}").Distinct());
         var chart = new LineChart(
             isRatio ? "Attention step without sharing : with sharing" : "Attention step",
-            string.Join(", ", ((string[])[heads, sweep.Constants]).Where(part => part.Length > 0)),
-            sweep.AxisName, isRatio ? "times as long as with sharing" : "ms");
-        foreach (AttentionMeasurement row in _rows.Where(row => row.Skipped is null && !(isRatio && row.Mode == SharingMode.Hydragen)))
+            string.Join(", ", ((string[])[$"{heads}, {setup.KvType.ShortName()}", sweep.Constants]).Where(part => part.Length > 0)),
+            sweep.AxisName, isRatio ? "times as long as with sharing" : units.Time);
+        foreach (AttentionMeasurement row in _rows.Where(row => row.Skipped is null && row.Mode.IsWhole() && !(isRatio && row.Mode == AttentionMode.Hydragen)))
         {
             int[] point = Point(row.Cell);
-            double? y = isRatio ? row.RatioTo(SharedRow(row.Cell))?.Median : row.Time.Median * 1e3;
+            double? y = isRatio ? row.RatioTo(SharedRow(row.Cell))?.Median : row.Time.Median * units.TimesPerSecond;
             if (y is not null) chart.Add(sweep.LineName(point, row.Mode.Name()), point[sweep.Axis], y.Value);
         }
         return chart;
     }
 
-    private AttentionMeasurement? SharedRow(AttentionCell cell) => _rows.Find(row => row.Cell == cell && row.Mode == SharingMode.Hydragen);
+    private AttentionMeasurement? SharedRow(AttentionCell cell) => _rows.Find(row => row.Cell == cell && row.Mode == AttentionMode.Hydragen);
 
     private string[] Cells(AttentionMeasurement row, AttentionMeasurement? shared)
     {
         CultureInfo culture = CultureInfo.InvariantCulture;
         string[] cell = [row.Cell.Batch.ToString(culture), row.Cell.Prefix.ToString(culture), row.Cell.Suffix.ToString(culture), row.Mode.Name()];
-        if (row.Skipped is not null) return [.. cell, "does not fit", "", "", "", "", "", ""];
-        double gflops = Gflops(row), gigabytes = Gigabytes(row);
-        Spread ms = new(row.Time.Median * 1e3, row.Time.Min * 1e3, row.Time.Max * 1e3);
-        Spread? ratio = row.Mode == SharingMode.Hydragen ? null : row.RatioTo(shared);
+        if (row.Skipped is not null) return [.. cell, "does not fit"];
+        double gflops = rates.Gflops(row), gigabytes = rates.Gigabytes(row), seconds = row.Time.Median;
+        Spread? ratio = row.Mode == AttentionMode.Hydragen ? null : row.RatioTo(shared);
         return
         [
             .. cell,
-            string.Create(culture, $"{ms.Median:0.000} ({ms.Min:0.000}–{ms.Max:0.000})"),
-            gflops.ToString("0.0", culture), (gflops / Peak).ToString("0 %", culture),
-            gigabytes.ToString("0.0", culture), (gigabytes / ceilings.BestReadGigabytes).ToString("0 %", culture),
-            ratio is { } spread ? string.Create(culture, $"{spread.Median:0.00} ({spread.Min:0.00}–{spread.Max:0.00})") : "",
-            string.Create(culture, $"{(row.State.IsQuiet ? "quiet" : "noisy")} {row.State.Share:0 %}"),
+            BenchTable.Text(new Spread(row.Time.Median * units.TimesPerSecond, row.Time.Min * units.TimesPerSecond, row.Time.Max * units.TimesPerSecond), units.TimeFormat),
+            (gflops / units.RateScale).ToString(units.RateFormat, culture), rates.Peak is { } peak ? (gflops / peak).ToString("0 %", culture) : "",
+            (gigabytes / units.RateScale).ToString(units.RateFormat, culture), (gigabytes / rates.Read).ToString("0 %", culture),
+            rates.LimitSeconds(row.Cell, row.Mode) is { } limit ? (seconds / limit).ToString("0.00", culture) : "",
+            ratio is { } spread ? BenchTable.Text(spread, "0.00") : "",
+            row.State is { } state ? string.Create(culture, $"{(state.IsQuiet ? "quiet" : "noisy")} {state.Share:0 %}") : "",
         ];
     }
 
@@ -84,11 +90,13 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
         json.WriteString("protocol", setup.Protocol);
         json.WriteNumber("batch", row.Cell.Batch);
         json.WriteNumber("prefix", row.Cell.Prefix);
+        if (row.Cell.Levels.Count > 1) json.WriteString("tree", string.Join(',', row.Cell.Levels.Select(level => $"{level.NumNodes}x{level.Length}")));
         json.WriteNumber("suffix", row.Cell.Suffix);
+        if (row.Cell.Configuration is { } configuration) json.WriteNumber("generated", configuration.NumGenerated);
         json.WriteNumber("query_length", setup.QueryLength);
-        json.WriteNumber("heads", setup.Shape.NumHeads);
-        json.WriteNumber("kv_heads", setup.Shape.NumKvHeads);
-        json.WriteNumber("head_dim", setup.Shape.HeadDim);
+        json.WriteNumber("heads", row.Cell.Shape.NumHeads);
+        json.WriteNumber("kv_heads", row.Cell.Shape.NumKvHeads);
+        json.WriteNumber("head_dim", row.Cell.Shape.HeadDim);
         json.WriteString("kv_type", setup.KvType.ShortName());
         json.WriteString("mode", row.Mode.Name());
         if (row.Skipped is not null)
@@ -100,18 +108,18 @@ internal sealed class AttentionReport(AttentionSetup setup, Ceilings ceilings)
         json.WriteNumbers("samples_ms", row.Seconds.Select(seconds => seconds * 1e3));
         json.WriteNumber("calls_per_sample", row.CallsPerSample);
         json.WriteNumber("data_sets", row.NumLayers);
-        json.WriteNumber("gflops", Gflops(row));
-        json.WriteNumber("share_of_fma", Gflops(row) / ceilings.FmaGflops);
-        json.WriteNumber("share_of_peak", Gflops(row) / Peak);
-        json.WriteNumber("gbps", Gigabytes(row));
-        json.WriteNumber("share_of_read", Gigabytes(row) / ceilings.BestReadGigabytes);
+        json.WriteNumber("gflops", rates.Gflops(row));
+        if (rates.Fma is { } fma) json.WriteNumber("share_of_fma", rates.Gflops(row) / fma);
+        if (rates.Peak is { } peak) json.WriteNumber("share_of_peak", rates.Gflops(row) / peak);
+        json.WriteNumber("gbps", rates.Gigabytes(row));
+        json.WriteNumber("share_of_read", rates.Gigabytes(row) / rates.Read);
+        if (rates.LimitSeconds(row.Cell, row.Mode) is { } limit) json.WriteNumber("limit_ms", limit * 1e3);
         if (ratio is not null) json.WriteSpread("ratio_to_hydragen", ratio.Value);
-        json.WriteState(row.State);
+        if (row.Memory is { } memory)
+        {
+            json.WriteNumber("memory_bytes", memory.UsedBytes);
+            json.WriteNumber("cache_and_buffer_bytes", memory.NeededBytes);
+        }
+        if (row.State is { } state) json.WriteState(state);
     });
-
-    private double Peak => ceilings.PeakGflops(setup.KvType);
-
-    private double Gflops(AttentionMeasurement row) => setup.Flops(row.Cell) / row.Time.Median / 1e9;
-
-    private double Gigabytes(AttentionMeasurement row) => setup.Bytes(row.Cell, row.Mode) / row.Time.Median / 1e9;
 }

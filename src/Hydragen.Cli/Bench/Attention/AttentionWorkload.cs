@@ -2,52 +2,37 @@ using Hydragen.Core;
 
 namespace Hydragen.Cli.Bench;
 
-/// <summary>One cell in memory: caches full of random keys and values, queries, and a plan for each mode.</summary>
+/// <summary>Caches full of random keys and values for cells that differ in their suffix only, queries, and plans.</summary>
 internal sealed class AttentionWorkload : IDisposable
 {
-    private const int PrefixStream = -1;
-    private static readonly SharingMode[] AllModes = Enum.GetValues<SharingMode>();
-
-    private readonly IComputeBackend _backend;
+    private readonly IAttentionBackend _backend;
     private readonly AttentionSetup _setup;
     private readonly AttentionCell _cell;
     private readonly AttentionMemory _memory;
     private readonly DeviceBuffer _query;
     private readonly DeviceBuffer _output;
-    private readonly KvCache? _shared;
-    private readonly KvCache? _copies;
-    private readonly AttentionPlan?[] _plans = new AttentionPlan?[AllModes.Length];
-    private readonly int[] _nextLayer = new int[AllModes.Length];
+    private readonly Dictionary<(AttentionMode Mode, int Suffix), AttentionPlan> _plans = [];
+    private readonly int[] _nextLayer = new int[Enum.GetValues<AttentionMode>().Length];
+    private KvCache? _shared;
+    private KvCache? _copies;
 
-    public AttentionWorkload(
-        IComputeBackend backend, AttentionSetup setup, AttentionCell cell, AttentionMemory memory, NormalPool pool, CancellationToken cancellationToken)
+    /// <param name="device">Computes and makes the numbers.</param>
+    /// <param name="setup">The run.</param>
+    /// <param name="cell">The cell with the longest suffix.</param>
+    /// <param name="memory">Its memory.</param>
+    /// <exception cref="InsufficientMemoryException">The device cannot hold the queries and results.</exception>
+    public AttentionWorkload(AttentionDevice device, AttentionSetup setup, AttentionCell cell, AttentionMemory memory)
     {
-        _backend = backend;
+        _backend = device.Backend;
         _setup = setup;
         _cell = cell;
         _memory = memory;
-        int rowSize = setup.Shape.NumHeads * setup.Shape.HeadDim, numRows = cell.Batch * setup.QueryLength;
-        _query = backend.Allocate(setup.KvType, (long)numRows * rowSize);
-        _output = backend.Allocate(ElementType.Float32, _query.Length);
+        int numRows = cell.Batch * setup.QueryLength;
+        _query = _backend.Allocate(setup.KvType, (long)numRows * cell.Shape.NumHeads * cell.Shape.HeadDim);
         try
         {
-            for (int row = 0; row < numRows; row++) _query.Upload(pool.Piece(CacheWriter.Key(0, PrefixStream, row, 2), rowSize), (long)row * rowSize);
-            if (setup.Modes.Any(mode => mode != SharingMode.Copied && memory.Holds(mode)))
-            {
-                _shared = backend.CreateKvCache(CacheShape(memory.SharedLayers), (int)memory.SharedPages);
-                var writer = new CacheWriter(_shared, pool, cancellationToken);
-                Fill(writer, 0, PrefixStream, cell.Prefix, cell.Prefix);
-                for (int i = 0; i < cell.Batch; i++) Fill(writer, memory.PrefixPages + i * memory.SuffixPages, i, 0, cell.Suffix);
-                writer.Flush();
-            }
-            if (memory.Holds(SharingMode.Copied))
-            {
-                _copies = backend.CreateKvCache(CacheShape(memory.CopiedLayers), (int)memory.CopiedPages);
-                var writer = new CacheWriter(_copies, pool, cancellationToken);
-                for (int i = 0; i < cell.Batch; i++) Fill(writer, i * memory.CopyPages, i, cell.Prefix, cell.Prefix + cell.Suffix);
-                writer.Flush();
-            }
-            foreach (SharingMode mode in setup.Modes.Where(mode => memory.Holds(mode))) _plans[(int)mode] = Plan(mode);
+            _output = _backend.Allocate(device.OutputType(setup.KvType), _query.Length);
+            device.FillQueries(_query, numRows, cell.Shape);
         }
         catch
         {
@@ -56,26 +41,49 @@ internal sealed class AttentionWorkload : IDisposable
         }
     }
 
-    /// <summary>One step of attention, on the mode's next layer.</summary>
-    public void Run(SharingMode mode)
+    /// <summary>Bytes of the queries and the output.</summary>
+    public long BufferBytes => _query.Length * _query.ElementType.SizeInBytes() + _output.Length * _output.ElementType.SizeInBytes();
+
+    /// <summary>Bytes of the cache that a mode reads.</summary>
+    public long CacheBytes(AttentionMode mode) => CacheOf(mode) is { } cache ? cache.NumPages * cache.BytesPerPage : 0;
+
+    /// <summary>Makes and fills the cache that a mode needs, unless it is there.</summary>
+    /// <exception cref="InsufficientMemoryException">The device cannot hold it.</exception>
+    public void Prepare(AttentionDevice device, AttentionMode mode, CancellationToken cancellationToken)
     {
-        KvCache cache = mode == SharingMode.Copied ? _copies! : _shared!;
+        if (CacheOf(mode) is not null) return;
+        bool isCopied = mode == AttentionMode.Copied;
+        long numPages = isCopied ? _memory.CopiedPages : _memory.SharedPages;
+        KvCache cache = _backend.CreateKvCache(
+            new KvCacheShape(_memory.LayersFor(mode), _cell.Shape.NumKvHeads, _cell.Shape.HeadDim, _setup.KvType), (int)numPages);
+        if (isCopied) _copies = cache;
+        else _shared = cache;
+        device.Fill(cache, isCopied ? CopiedRuns() : SharedRuns(), cancellationToken);
+    }
+
+    /// <summary>One step of attention, on the mode's next layer.</summary>
+    /// <param name="mode">The mode; it was prepared.</param>
+    /// <param name="suffix">Own tokens of each sequence, at most those of the cell.</param>
+    public void Run(AttentionMode mode, int suffix)
+    {
+        KvCache cache = CacheOf(mode)!;
+        if (!_plans.TryGetValue((mode, suffix), out AttentionPlan? plan)) _plans.Add((mode, suffix), plan = Plan(mode, suffix));
         int layer = _nextLayer[(int)mode];
         _nextLayer[(int)mode] = (layer + 1) % cache.Shape.NumLayers;
-        _backend.Attention(_plans[(int)mode]!, _setup.Shape, AttentionOptions.Default, _query, cache, layer, _output, logSumExp: null);
+        _backend.Attention(plan, _cell.Shape, AttentionOptions.Default, _query, cache, layer, _output, logSumExp: null);
     }
 
     /// <summary>Runs a mode on the first layer, whose content is the same in all modes, and returns its output.</summary>
-    public float[] RunFirstLayer(SharingMode mode)
+    public float[] RunFirstLayer(AttentionMode mode, int suffix)
     {
         _nextLayer[(int)mode] = 0;
-        return RunNextLayer(mode);
+        return RunNextLayer(mode, suffix);
     }
 
     /// <summary>Like <see cref="Run"/>, and returns the output.</summary>
-    public float[] RunNextLayer(SharingMode mode)
+    public float[] RunNextLayer(AttentionMode mode, int suffix)
     {
-        Run(mode);
+        Run(mode, suffix);
         var output = new float[_output.Length];
         _output.Download(output);
         return output;
@@ -84,38 +92,78 @@ internal sealed class AttentionWorkload : IDisposable
     public void Dispose()
     {
         _query.Dispose();
-        _output.Dispose();
+        _output?.Dispose();
         _shared?.Dispose();
         _copies?.Dispose();
     }
 
-    private KvCacheShape CacheShape(int numLayers) => new(numLayers, _setup.Shape.NumKvHeads, _setup.Shape.HeadDim, _setup.KvType);
+    private KvCache? CacheOf(AttentionMode mode) => mode == AttentionMode.Copied ? _copies : _shared;
 
-    /// <summary>Writes tokens from the first slot of a page on: first those of the prefix, then those of a stream.</summary>
-    private static void Fill(CacheWriter writer, int firstPage, int stream, int prefixTokens, int numTokens)
+    private static int Stream(int node) => -1 - node;
+
+    /// <summary>The node of a level that stands above a sequence.</summary>
+    private int NodeOf(int level, int sequence) => (int)((long)sequence * _cell.Levels[level].NumNodes / _cell.Batch);
+
+    private IEnumerable<TokenRun> SharedRuns()
     {
-        for (int i = 0; i < numTokens; i++)
+        int page = 0, node = 0;
+        foreach (TreeLevel level in _cell.Levels)
         {
-            bool isPrefix = i < prefixTokens;
-            writer.Add(firstPage * KvCache.PageSize + i, isPrefix ? PrefixStream : stream, isPrefix ? i : i - prefixTokens);
+            for (int i = 0; i < level.NumNodes; i++, page += AttentionMemory.PagesFor(level.Length))
+                yield return new TokenRun(page * KvCache.PageSize, level.Length, Stream(node++), 0);
+        }
+        for (int i = 0; i < _cell.Batch; i++, page += _memory.SuffixPages) yield return new TokenRun(page * KvCache.PageSize, _cell.Suffix, i, 0);
+    }
+
+    private IEnumerable<TokenRun> CopiedRuns()
+    {
+        for (int i = 0; i < _cell.Batch; i++)
+        {
+            int slot = i * _memory.CopyPages * KvCache.PageSize, firstNode = 0;
+            for (int level = 0; level < _cell.Levels.Count; level++)
+            {
+                (int numNodes, int length) = _cell.Levels[level];
+                yield return new TokenRun(slot, length, Stream(firstNode + NodeOf(level, i)), 0);
+                slot += length;
+                firstNode += numNodes;
+            }
+            yield return new TokenRun(slot, _cell.Suffix, i, 0);
         }
     }
 
-    private AttentionPlan Plan(SharingMode mode)
+    private AttentionPlan Plan(AttentionMode mode, int suffix)
     {
-        bool isCopied = mode == SharingMode.Copied, hasNode = !isCopied && _cell.Prefix > 0;
-        PlanNode[] nodes = hasNode ? [new PlanNode(-1, 0, _cell.Prefix, Pages(0, _memory.PrefixPages))] : [];
+        bool isCopied = mode == AttentionMode.Copied, hasNodes = mode is not (AttentionMode.Copied or AttentionMode.Sequences) && _cell.Levels.Count > 0;
+        int ownKeys = mode == AttentionMode.Nodes ? 0 : suffix + (isCopied ? _cell.Prefix : 0);
+        int firstPosition = hasNodes ? _cell.Prefix : 0;
         var sequences = new PlanSequence[_cell.Batch];
         for (int i = 0; i < sequences.Length; i++)
         {
-            sequences[i] = isCopied
-                ? new PlanSequence(-1, _setup.QueryLength, 0, _cell.Prefix + _cell.Suffix, Pages(i * _memory.CopyPages, _memory.CopyPages))
-                : new PlanSequence(
-                    hasNode ? 0 : -1, _setup.QueryLength, _cell.Prefix, _cell.Suffix,
-                    Pages(_memory.PrefixPages + i * _memory.SuffixPages, _memory.SuffixPages));
+            int node = hasNodes ? _cell.Levels.Take(_cell.Levels.Count - 1).Sum(level => level.NumNodes) + NodeOf(_cell.Levels.Count - 1, i) : -1;
+            long firstPage = isCopied ? (long)i * _memory.CopyPages : _memory.NodePages + (long)i * _memory.SuffixPages;
+            sequences[i] = new PlanSequence(node, _setup.QueryLength, firstPosition, ownKeys, Pages(firstPage, AttentionMemory.PagesFor(ownKeys)));
         }
-        return new TreePlanner().Plan(nodes, sequences, mode);
+        return new TreePlanner().Plan(hasNodes ? Nodes() : [], sequences, mode.Sharing());
     }
 
-    private static int[] Pages(int first, int count) => [.. Enumerable.Range(first, count)];
+    private PlanNode[] Nodes()
+    {
+        var nodes = new List<PlanNode>();
+        int page = 0, position = 0, firstAbove = 0;
+        for (int i = 0; i < _cell.Levels.Count; i++)
+        {
+            (int numNodes, int length) = _cell.Levels[i];
+            int first = nodes.Count, numPages = AttentionMemory.PagesFor(length);
+            for (int node = 0; node < numNodes; node++, page += numPages)
+            {
+                int parent = i == 0 ? -1 : firstAbove + (int)((long)node * _cell.Levels[i - 1].NumNodes / numNodes);
+                nodes.Add(new PlanNode(parent, position, length, Pages(page, numPages)));
+            }
+            position += length;
+            firstAbove = first;
+        }
+        return [.. nodes];
+    }
+
+    private static int[] Pages(long first, int count) => [.. Enumerable.Range((int)first, count)];
 }

@@ -3,6 +3,7 @@ using Hydragen.Cli.Commands;
 using Hydragen.Cli.Output;
 using Hydragen.Core;
 using Hydragen.Cpu;
+using Hydragen.Cuda;
 
 namespace Hydragen.Cli.Bench;
 
@@ -24,11 +25,11 @@ internal static class GenerationBenchCommand
     {
         var command = new Verb("generate", "Prefill and decode of a model, with sharing and without.", Details);
         var sweep = new GenerationArguments(command);
-        var arguments = new BenchArguments(
-            command, DeviceArguments.MakeDevice(), defaultRepeats: 3, SharingMode.Hydragen, SharingMode.Paged, SharingMode.Copied, SharingMode.NoAttention);
+        SharingMode[] modes = Enum.GetValues<SharingMode>();
+        var arguments = new BenchArguments(command, defaultRepeats: 3, [DeviceArguments.Cpu, DeviceArguments.Cuda], [.. modes.Select(mode => mode.Name())]);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
-            GenerationSetup setup = sweep.Read(parsed, arguments.Modes(parsed), arguments.Repeats(parsed));
+            GenerationSetup setup = sweep.Read(parsed, [.. arguments.Modes(parsed).Select(name => modes.Single(mode => mode.Name() == name))], arguments.Repeats(parsed));
             ModelSize? size = sweep.RandomModelSize(parsed);
             string? folder = size is null ? sweep.ModelFolder(parsed) : null;
             arguments.CheckPlot(parsed);
@@ -38,9 +39,8 @@ internal static class GenerationBenchCommand
             MachineProbe? probe = DeviceArguments.IsCuda(arguments.Device(parsed))
                 ? null : new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
             long maxKvBytes = sweep.MaxKvBytes(parsed) ?? backend.Memory.DefaultCacheBytes;
-            async Task<Ceilings?> MeasureCeilingsAsync() => probe is null ? null : await Task.Run(
-                () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, maxKvBytes / 4, cancellationToken), CancellationToken.None);
-            Ceilings? ceilings = await MeasureCeilingsAsync();
+            Task<ICeilings> MeasureCeilingsAsync() => Task.Run(() => MeasureCeilings(backend, probe, maxKvBytes, cancellationToken), CancellationToken.None);
+            ICeilings ceilings = await MeasureCeilingsAsync();
 
             var options = new LanguageModelOptions
             {
@@ -58,7 +58,7 @@ internal static class GenerationBenchCommand
                 throw new InputException(
                     $"--prefix, --suffix and --new-tokens reach {setup.ContextLength} tokens, but the model's context holds {model.Configuration.MaxContextLength}.");
             }
-            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, model.Engine.Model.Backend, ceilings);
+            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, backend, ceilings) { Software = backend is CudaBackend ? GpuDevice.DescribeSoftware() : null };
             header.WriteNotes(terminal);
             JsonLines? output = arguments.Output(parsed, terminal);
             if (output is not null) header.WriteJson(output);
@@ -81,6 +81,13 @@ internal static class GenerationBenchCommand
             arguments.WritePlot(parsed, report.Chart());
         });
         return command;
+    }
+
+    private static ICeilings MeasureCeilings(IComputeBackend backend, MachineProbe? probe, long maxKvBytes, CancellationToken cancellationToken)
+    {
+        if (backend is not CudaBackend gpu) return probe!.MeasureCeilings(Machine.Current.LastLevelCacheBytes, maxKvBytes / 4, cancellationToken);
+        using var meter = new CudaMeter(gpu);
+        return GpuCeilings.Measure(meter, gpu.Memory.AvailableBytes / 2, cancellationToken);
     }
 
     private static async Task<LanguageModel> LoadAsync(

@@ -6,8 +6,8 @@ using Spectre.Console;
 
 namespace Hydragen.Cli.Bench;
 
-/// <summary>The results of the generation benchmark, for people, programs and the eye; shares of ceilings where those are known.</summary>
-internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration model, Ceilings? ceilings)
+/// <summary>The results of the generation benchmark, for people, programs and the eye.</summary>
+internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration model, ICeilings ceilings)
 {
     private readonly List<GenerationMeasurement> _rows = [];
 
@@ -101,14 +101,14 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         json.WriteSpread("prefill_tokens_per_second", row.PrefillSpeed);
         json.WriteSpread("decode_tokens_per_second", row.DecodeSpeed);
         json.WriteNumber("decode_gflops", Gflops(row));
-        if (ceilings is not null) json.WriteNumber("share_of_fma", Gflops(row) / ceilings.FmaGflops);
+        if (ceilings is Ceilings processor) json.WriteNumber("share_of_fma", Gflops(row) / processor.FmaGflops);
         if (Peak is { } peak) json.WriteNumber("share_of_peak", Gflops(row) / peak);
         if (row.Mode != SharingMode.Hydragen && Row(row.Cell, SharingMode.Hydragen)?.SpeedRelativeTo(row) is { } gain)
             json.WriteSpread("hydragen_speed_relative_to_this", gain);
         if (row.State is { } state) json.WriteState(state);
     });
 
-    private double? Peak => ceilings?.PeakGflops(setup.ComputeType);
+    private double? Peak => ceilings.PeakGflops(setup.ComputeType);
 
     private GenerationMeasurement? Row(GenerationCell cell, SharingMode mode) => _rows.Find(row => row.Cell == cell && row.Mode == mode);
 
