@@ -75,6 +75,19 @@ public sealed unsafe class CpuBackend : IComputeBackend
     public IReadOnlyList<KernelChoice> Kernels => _kernels.Value;
 
     /// <inheritdoc/>
+    public BackendMemory Memory
+    {
+        get
+        {
+            long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
+            return new BackendMemory(available, long.MaxValue, available / 2);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
+
+    /// <inheritdoc/>
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) =>
         _operators.PairsBFloat16 && queryType == ElementType.BFloat16 && kvType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float32;
 
@@ -324,6 +337,28 @@ public sealed unsafe class CpuBackend : IComputeBackend
         }
         fixed (int* chosen = rows) _matrixProduct.Multiply(source, chosen, rows.Length, weights, scale, softCap, result);
         KeepAlive(hidden, head, logits);
+    }
+
+    /// <inheritdoc/>
+    public void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
+        CpuBuffer source = Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows));
+        for (int row = 0; row < indexes.Length; row++)
+            indexes[row] = RowMaximum.IndexIn(new ReadOnlySpan<float>((float*)source.Pointer + (nint)row * rowSize, rowSize));
+        GC.KeepAlive(rows);
+    }
+
+    /// <inheritdoc/>
+    public void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(temperature);
+        if (randoms.Length != indexes.Length) throw new ArgumentException($"{indexes.Length} rows need as many random numbers, not {randoms.Length}.", nameof(randoms));
+        CpuBuffer source = Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows));
+        for (int row = 0; row < indexes.Length; row++)
+            indexes[row] = LogitSampling.Draw(new Span<float>((float*)source.Pointer + (nint)row * rowSize, rowSize), temperature, minP, randoms[row]);
+        GC.KeepAlive(rows);
     }
 
     /// <summary>Stops the threads and frees the workspace. Buffers, matrices and caches have their own owners.</summary>

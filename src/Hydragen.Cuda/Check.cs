@@ -16,6 +16,29 @@ internal static class Check
         return cudaBuffer;
     }
 
+    /// <summary>The same, of FP32 elements.</summary>
+    public static CudaBuffer Float32(DeviceBuffer buffer, long minLength, string name)
+    {
+        CudaBuffer cudaBuffer = Buffer(buffer, minLength, name);
+        if (buffer.ElementType != ElementType.Float32)
+            throw new ArgumentException($"The buffer is {buffer.ElementType.ShortName()}, but must be f32.", name);
+        return cudaBuffer;
+    }
+
+    /// <summary>A matrix of this backend.</summary>
+    public static CudaMatrix Matrix(PackedMatrix matrix, string name)
+    {
+        ArgumentNullException.ThrowIfNull(matrix, name);
+        return matrix as CudaMatrix
+            ?? throw new ArgumentException($"The matrix is a {matrix.GetType().Name}; the CUDA backend needs one that it packed itself.", name);
+    }
+
+    /// <summary>Two buffers that must be different ones.</summary>
+    public static void NotSame(DeviceBuffer buffer, DeviceBuffer other, string name)
+    {
+        if (ReferenceEquals(buffer, other)) throw new ArgumentException("The output must not be the input.", name);
+    }
+
     /// <summary>A cache of this backend whose heads fit, and a layer of it.</summary>
     public static CudaKvCache Cache(KvCache cache, int layer, AttentionShape shape)
     {

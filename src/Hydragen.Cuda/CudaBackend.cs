@@ -3,8 +3,9 @@ using Hydragen.Core;
 namespace Hydragen.Cuda;
 
 /// <summary>
-/// Runs attention on an NVIDIA GPU with kernels that are compiled for it when they are first used (NVRTC) and kept on disk. Needs the
-/// driver and the run-time compiler, and no other part of CUDA. Not thread-safe.
+/// Runs every operator on an NVIDIA GPU with kernels that are compiled for it when they are first used (NVRTC) and kept on disk, and
+/// matrix products of cuBLASLt. Attention alone needs the driver and the run-time compiler, and no other part of CUDA. Everything runs in
+/// order on one stream; only downloads wait for it. Not thread-safe.
 /// </summary>
 /// <remarks>
 /// Queries of the cache's 16-bit type run on tensor cores: products accumulate in FP32, and softmax weights are rounded to
@@ -12,13 +13,14 @@ namespace Hydragen.Cuda;
 /// until they are merged. The same plan on the same GPU gives the same bits, wherever the pages lie. On tensor cores a NaN or an
 /// infinity among the values of a segment can reach rows of the segment whose mask hides that key; keys outside it reach no row.
 /// </remarks>
-public sealed class CudaBackend : IAttentionBackend
+public sealed partial class CudaBackend : IComputeBackend
 {
     private const double Log2E = 1.4426950408889634;
 
     private readonly CudaDevice _device;
     private readonly KernelLibrary _kernels;
     private readonly DeviceWork _work;
+    private readonly ModelOperators _operators;
     private readonly Dictionary<(int HeadDim, ElementType Storage), AttentionKernels> _variants = [];
     private readonly bool _hasHopper;
     private bool _isDisposed;
@@ -45,9 +47,11 @@ public sealed class CudaBackend : IAttentionBackend
         CudaGpu gpu = environment.Devices[options.DeviceIndex];
         KernelSet kernelSet = KernelSet.Select(options.KernelSet, gpu.ComputeCapability, out _);
         _device = new CudaDevice(options.DeviceIndex);
-        var compiler = new KernelCompiler(_device.ComputeCapability, new KernelCache(options.KernelCacheFolder ?? KernelCache.DefaultFolder));
+        var cache = new KernelCache(options.KernelCacheFolder ?? KernelCache.DefaultFolder);
+        var compiler = new KernelCompiler(_device.ComputeCapability, cache);
         _kernels = new KernelLibrary(_device, compiler);
         _work = new DeviceWork(_device, maxWorkspaceBytes);
+        _operators = new ModelOperators(_device, _kernels, cache);
         _hasHopper = kernelSet == KernelSet.Hopper;
         Description = $"CUDA, {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors";
         Kernels = KernelsFor(gpu.ComputeCapability, options.KernelSet);
@@ -78,6 +82,9 @@ public sealed class CudaBackend : IAttentionBackend
             new KernelChoice("attention of more than 64 vectors", set == KernelSet.Hopper ? "wgmma" : "mma.sync", reason),
             new KernelChoice("attention, other 16-bit", "mma.sync", "queries and cache of one 16-bit type"),
             new KernelChoice("attention, FP32", "scalar", "FP32 caches, and queries of another type than the cache"),
+            new KernelChoice(
+                "matrix product", CudaEnvironment.MatrixLibraryVersion is null ? "none" : "cuBLASLt",
+                CudaEnvironment.MatrixLibraryVersion is { } version ? $"version {version}, the fastest of what it proposes for a shape" : CudaEnvironment.MissingMatrixLibrary),
         ];
     }
 
@@ -169,6 +176,7 @@ public sealed class CudaBackend : IAttentionBackend
     {
         if (_isDisposed) return;
         _isDisposed = true;
+        _operators.Dispose();
         _work.Dispose();
         _kernels.Dispose();
         _device.Dispose();

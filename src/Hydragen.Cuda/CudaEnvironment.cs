@@ -11,6 +11,24 @@ public sealed record CudaEnvironment(
 {
     private const int MinComputeCapability = 8;
 
+    /// <summary>The version of cuBLASLt, such as <c>12.4.5</c>; null without it. Models need it; attention alone does not.</summary>
+    public static string? MatrixLibraryVersion
+    {
+        get
+        {
+            if (!NativeLibraries.HasMatrixLibrary) return null;
+            ulong version = MatrixApi.GetVersion();
+            return $"{version / 10000}.{version / 100 % 100}.{version % 100}";
+        }
+    }
+
+    /// <summary>The file that cuBLASLt was loaded from; a bare name when the system's own search found it.</summary>
+    public static string? MatrixLibraryPath => NativeLibraries.MatrixLibraryPath;
+
+    /// <summary>What to say where cuBLASLt is missing.</summary>
+    public static string MissingMatrixLibrary =>
+        $"cuBLASLt was not found (libcublasLt.so.12 or .13: in the library path, a CUDA toolkit, a Python environment with nvidia-cublas, or the file that {NativeLibraries.MatrixLibraryVariable} names)";
+
     /// <summary>Looks. Cheap after the first time; thread-safe.</summary>
     public static CudaEnvironment Probe()
     {

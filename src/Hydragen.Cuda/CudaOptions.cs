@@ -14,7 +14,7 @@ public sealed record CudaOptions
             : throw new ArgumentOutOfRangeException(nameof(value), value, "A device index cannot be negative.");
     }
 
-    /// <summary>Where compiled kernels are kept; null for <c>hydragen/kernels</c> in the user's cache folder.</summary>
+    /// <summary>Where compiled kernels and chosen algorithms are kept; null for <c>hydragen/kernels</c> in the user's cache folder.</summary>
     public string? KernelCacheFolder { get; init; }
 
     /// <summary>

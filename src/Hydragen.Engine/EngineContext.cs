@@ -9,6 +9,7 @@ internal sealed class EngineContext : IDisposable
 {
     private const int MaxLogitElements = 1 << 26;
     private float[] _logits = [];
+    private int[] _nextTokenIds = [];
 
     public EngineContext(DecoderModel model, Tokenizer? tokenizer, InferenceEngineOptions options)
     {
@@ -18,11 +19,18 @@ internal sealed class EngineContext : IDisposable
         Options = options;
         Limits = new EngineLimits(model.Configuration.VocabularySize, model.Configuration.MaxContextLength);
         Cache = model.CreateKvCache(0);
-        long budget = options.MaxKvBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
+        BackendMemory memory = model.Backend.Memory;
+        long budget = options.MaxKvBytes ?? memory.DefaultCacheBytes;
+        if (budget > memory.MaxCacheBytes)
+        {
+            throw new InsufficientMemoryException(
+                $"KV memory of {budget >> 20} MiB was asked for, but beside the model only {memory.MaxCacheBytes >> 20} MiB are free.");
+        }
         if (budget < Cache.BytesPerPage)
             throw new ArgumentException($"The KV memory limit of {budget} bytes is less than one page of {Cache.BytesPerPage} bytes.");
         int maxPages = (int)Math.Min(budget / Cache.BytesPerPage, int.MaxValue / KvCache.PageSize);
-        Allocator = new PageAllocator(Cache, maxPages);
+        // Where the size of a cache is bounded, its memory is taken at once; elsewhere it costs nothing until it is touched.
+        Allocator = new PageAllocator(Cache, maxPages, growsEarly: memory.MaxCacheBytes != long.MaxValue);
         Step = new StepBuilder(Allocator);
         Sampler = new Sampler(Limits.VocabularySize);
     }
@@ -58,6 +66,21 @@ internal sealed class EngineContext : IDisposable
         Span<float> logits = _logits.AsSpan(0, length);
         Model.Forward(Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, logits);
         return logits;
+    }
+
+    /// <summary>Computes the step that <see cref="Step"/> holds; returns the next tokens, <c>[numLogitRows]</c>.</summary>
+    /// <param name="mode">How it shares.</param>
+    /// <param name="sampling">Options that look at one row of logits alone and cut nothing off by rank.</param>
+    /// <param name="randoms">A random number for each row; empty when greedy.</param>
+    public ReadOnlySpan<int> ForwardTokens(SharingMode mode, SamplingOptions sampling, ReadOnlySpan<double> randoms)
+    {
+        AttentionPlan plan = Step.Build(mode);
+        int length = Step.LogitRows.Length;
+        if (_nextTokenIds.Length < length) _nextTokenIds = new int[length];
+        Span<int> nextTokenIds = _nextTokenIds.AsSpan(0, length);
+        Model.ForwardTokens(
+            Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, sampling.IsGreedy ? 0 : sampling.Temperature, sampling.MinP, randoms, nextTokenIds);
+        return nextTokenIds;
     }
 
     /// <summary>Ends one hold on a node; frees it, and those above, when nobody holds them any more.</summary>

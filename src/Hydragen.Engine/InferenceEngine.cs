@@ -19,6 +19,7 @@ public sealed class InferenceEngine : IDisposable
     /// <param name="tokenizer">Needed for text in and out; null allows token ids only.</param>
     /// <param name="options">Limits.</param>
     /// <exception cref="ArgumentException">The tokenizer makes ids that the model does not know.</exception>
+    /// <exception cref="InsufficientMemoryException">The backend has not so much memory as the options ask for.</exception>
     public InferenceEngine(DecoderModel model, Tokenizer? tokenizer = null, InferenceEngineOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(model);
@@ -30,6 +31,9 @@ public sealed class InferenceEngine : IDisposable
 
     /// <summary>The tokenizer, if any.</summary>
     public Tokenizer? Tokenizer => _context.Tokenizer;
+
+    /// <summary>The most KV memory that prefixes and sequences may take together, in bytes.</summary>
+    public long MaxKvBytes => _context.Allocator.MaxPages * _context.Cache.BytesPerPage;
 
     /// <summary>KV memory in use now, in bytes.</summary>
     public long KvBytesInUse => _context.Allocator.NumUsed * _context.Cache.BytesPerPage;

@@ -3,7 +3,7 @@ namespace Hydragen.Engine;
 /// <summary>Limits of an engine. Immutable.</summary>
 public sealed record InferenceEngineOptions
 {
-    /// <summary>The most KV memory that prefixes and sequences may take together, in bytes; null means half of the available memory.</summary>
+    /// <summary>The most KV memory that prefixes and sequences may take together, in bytes; null means what the backend proposes: half of the memory, or what is free on a GPU.</summary>
     public long? MaxKvBytes { get; init; }
 
     /// <summary>The most sequences that one decode step computes; further ones wait.</summary>

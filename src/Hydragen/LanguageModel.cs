@@ -18,10 +18,10 @@ namespace Hydragen;
 /// </example>
 public sealed class LanguageModel : IAsyncDisposable, IDisposable
 {
-    private readonly CpuBackend? _ownBackend;
+    private readonly IComputeBackend? _ownBackend;
     private readonly DecoderModel _model;
 
-    private LanguageModel(CpuBackend? ownBackend, DecoderModel model, InferenceEngine engine)
+    private LanguageModel(IComputeBackend? ownBackend, DecoderModel model, InferenceEngine engine)
     {
         _ownBackend = ownBackend;
         _model = model;
@@ -121,19 +121,20 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
 
     private static LanguageModel Load(string folder, LanguageModelOptions options, IProgress<double>? progress, CancellationToken cancellationToken)
     {
-        string tokenizerPath = Path.Combine(folder, "tokenizer.json");
-        Tokenizer? tokenizer = File.Exists(tokenizerPath) ? Tokenizer.Load(tokenizerPath) : null;
-        CpuBackend? ownBackend = options.Backend is null ? new CpuBackend(new CpuOptions { NumThreads = options.NumThreads }) : null;
+        IComputeBackend backend = options.Backend ?? new CpuBackend(new CpuOptions { NumThreads = options.NumThreads });
+        IComputeBackend? ownBackend = options.Backend is null || options.OwnsBackend ? backend : null;
         DecoderModel? model = null;
         try
         {
+            string tokenizerPath = Path.Combine(folder, "tokenizer.json");
+            Tokenizer? tokenizer = File.Exists(tokenizerPath) ? Tokenizer.Load(tokenizerPath) : null;
             var decoderOptions = new DecoderOptions
             {
                 ComputeType = options.ComputeType,
                 WeightType = options.WeightType,
                 MaxBatchRows = options.MaxBatchRows,
             };
-            model = DecoderModel.Load(folder, options.Backend ?? ownBackend!, decoderOptions, progress, cancellationToken);
+            model = DecoderModel.Load(folder, backend, decoderOptions, progress, cancellationToken);
             var engine = new InferenceEngine(model, tokenizer, new InferenceEngineOptions { MaxKvBytes = options.MaxKvBytes });
             return new LanguageModel(ownBackend, model, engine);
         }

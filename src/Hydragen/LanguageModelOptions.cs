@@ -5,8 +5,8 @@ namespace Hydragen;
 /// <summary>How a model is loaded. Immutable.</summary>
 public sealed record LanguageModelOptions
 {
-    /// <summary>Type of activations and KV memory: <see cref="ElementType.Float32"/> or <see cref="ElementType.BFloat16"/>.</summary>
-    public ElementType ComputeType { get; init; } = ElementType.Float32;
+    /// <summary>Type of activations and KV memory; null for the backend's choice: FP32 on the CPU, the type of the weights on a GPU.</summary>
+    public ElementType? ComputeType { get; init; }
 
     /// <summary>
     /// How the weights of the matrix products are kept: as the model stores them, or rounded to INT8 when loaded, which takes half of
@@ -20,9 +20,12 @@ public sealed record LanguageModelOptions
     /// <summary>The most rows of one forward pass; more rows need more activation memory.</summary>
     public int MaxBatchRows { get; init; } = 512;
 
-    /// <summary>The most KV memory, in bytes; null means half of the available memory.</summary>
+    /// <summary>The most KV memory, in bytes; null means what the backend proposes: half of the memory, or what is free on a GPU.</summary>
     public long? MaxKvBytes { get; init; }
 
-    /// <summary>Where to compute; null creates a CPU backend that the model owns. A backend given here stays the caller's.</summary>
+    /// <summary>Where to compute; null creates a CPU backend that the model owns.</summary>
     public IComputeBackend? Backend { get; init; }
+
+    /// <summary>Whether <see cref="Backend"/> is freed with the model, also when loading fails; else it stays the caller's.</summary>
+    public bool OwnsBackend { get; init; }
 }

@@ -29,7 +29,7 @@ public sealed class OptionTests
     [InlineData("--seed", "18446744073709551616")]
     [InlineData("--sharing", "none")]
     [InlineData("--sharing", "no-attention")]
-    [InlineData("--compute-type", "f16")]
+    [InlineData("--compute-type", "f64")]
     [InlineData("--weight-type", "int4")]
     public async Task A_value_outside_its_range_is_refused_with_the_name_of_the_option_and_the_value(string option, string value) =>
         (await Cli.RunAsync("generate", "--model", Cli.EmbeddedModel, "--prompt", "a", option, value))

@@ -56,10 +56,10 @@ public sealed unsafe class GuardPageTests
         for (int size = 1; size <= 70; size += 3)
         {
             ElementType type = (ElementType)(size % 3), other = (ElementType)(size / 3 % 3);
-            LinearTests.Verify(backend, 1 + size % 7, size, 71 - size, type, other, type, hasBias: true);
+            OperatorConformance.Linear(backend, 1 + size % 7, size, 71 - size, type, other, type, hasBias: true);
         }
-        LinearTests.VerifyEmbeddings(backend);
-        LinearTests.VerifyLogits(backend);
+        OperatorConformance.Embeddings(backend);
+        OperatorConformance.Logits(backend);
         for (int size = 1; size <= 150; size += 7)
             Int8LinearTests.Verify(backend, 1 + size % 7, 1 + size % 50, size, (ElementType)(size % 3), (ElementType)(size / 3 % 3), hasBias: true);
         Int8LinearTests.VerifyLogits(backend);
@@ -71,11 +71,11 @@ public sealed unsafe class GuardPageTests
     {
         for (int size = 1; size <= 36; size++)
         {
-            ElementwiseTests.VerifyNorms(backend, size);
-            ElementwiseTests.VerifyActivation(backend, size, (ActivationKind)(size % 3));
+            OperatorConformance.Norms(backend, size);
+            OperatorConformance.Activation(backend, size, (ActivationKind)(size % 3));
         }
         foreach (int headDim in (int[])[8, 24, 40])
-            RotaryAppendTests.Verify(backend, headDim, headDim - 6, hasNorm: true, ElementType.BFloat16, ElementType.Float16, headDim);
+            OperatorConformance.RotaryAppend(backend, CacheReader.Read, new RotaryCase(headDim, headDim - 6, true, ElementType.BFloat16, ElementType.Float16, headDim));
     });
 
     private static void Run(string instructionSet, bool flushToEnd, Action<CpuBackend> verify)

@@ -18,6 +18,24 @@ internal static class Gpu
         return new CudaBackend(isPortable ? new CudaOptions { KernelSet = KernelSet.Portable.Name } : null, maxWorkspaceBytes);
     }
 
+    /// <summary>A backend that can run models; skips the test where there can be none.</summary>
+    public static CudaBackend OpenForModels()
+    {
+        CudaBackend backend = Open();
+        if (CudaEnvironment.MatrixLibraryVersion is not null) return backend;
+        backend.Dispose();
+        Assert.Skip(CudaEnvironment.MissingMatrixLibrary);
+        return backend;
+    }
+
+    /// <summary>Compiles kernels on all cores, so that a test that runs them finds them on disk.</summary>
+    public static void Compile(IEnumerable<KernelVariant> variants)
+    {
+        using var device = new CudaDevice(0);
+        var compiler = new KernelCompiler(device.ComputeCapability, new KernelCache(KernelCache.DefaultFolder));
+        Parallel.ForEach(variants.Distinct(), variant => compiler.Compile(variant));
+    }
+
     /// <summary>Compiles the kernels of all head dimensions on all cores, so that a test that runs them finds them on disk.</summary>
     public static CudaBackend OpenForAllHeadDimensions(ElementType type)
     {

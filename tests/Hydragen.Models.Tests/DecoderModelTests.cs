@@ -94,7 +94,7 @@ public sealed class DecoderModelTests
         Assert.Throws<ArgumentException>(() => model.Forward([1, 2], [0, 1], plan, [1], other, logits));
         Assert.Throws<ArgumentException>(() => model.Forward([1, 2, 3, 4], [0, 1, 2, 3], Plan(4), [1], cache, logits));
         model.Forward([], [], Plan(0), [], cache, []);
-        Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { ComputeType = ElementType.Float16 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { ComputeType = (ElementType)99 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { MaxBatchRows = 0 });
     }
 

@@ -11,10 +11,29 @@ internal static class DeviceArguments
     /// <summary>Names of devices.</summary>
     public const string Cpu = "cpu", Cuda = "cuda";
 
+    private const string Automatic = "auto";
+
     public static Option<string> MakeDevice() => Values.Choice("--device", "What computes: the processor, or an NVIDIA GPU.", Cpu, Cpu, Cuda);
+
+    public static Option<string> MakeComputeType() => Values.Choice(
+        "--compute-type", "Type of activations and KV memory; auto is f32 on the processor, and the type of the weights on a GPU.", Automatic,
+        [Automatic, .. Enum.GetValues<ElementType>().Select(type => type.ShortName())]);
+
+    /// <summary>The type that was asked for, or null to leave the choice to the backend.</summary>
+    public static ElementType? ParseComputeType(string? name) => name is null or Automatic ? null : Enum.GetValues<ElementType>().First(type => type.ShortName() == name);
+
+    /// <summary>Refuses weights that a device cannot keep.</summary>
+    /// <exception cref="InputException">It cannot.</exception>
+    public static void CheckWeightType(string device, WeightType weightType)
+    {
+        if (IsCuda(device) && weightType != WeightType.Model)
+            throw new InputException($"--weight-type {weightType.Name()} needs --device {Cpu}; on a GPU, weights stay as the model stores them.");
+    }
+
+    public static bool IsCuda(string? device) => device == Cuda;
 
     /// <summary>Opens the backend of a device.</summary>
     /// <exception cref="PlatformNotSupportedException">This machine has no such device; the message says what is missing.</exception>
-    public static IAttentionBackend CreateBackend(string device, int? numThreads) =>
-        device == Cuda ? new CudaBackend() : new CpuBackend(new CpuOptions { NumThreads = numThreads });
+    public static IComputeBackend CreateBackend(string device, int? numThreads) =>
+        IsCuda(device) ? new CudaBackend() : new CpuBackend(new CpuOptions { NumThreads = numThreads });
 }

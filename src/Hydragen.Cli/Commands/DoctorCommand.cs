@@ -13,7 +13,8 @@ internal static class DoctorCommand
 {
     private const string Details = """
         The environment variable HYDRAGEN_CPU_ISA forces an instruction set, HYDRAGEN_CUDA_KERNEL the kernels of a GPU;
-        HYDRAGEN_NVRTC names the file of NVRTC, CUDA's run-time compiler, where it is not found by itself.
+        HYDRAGEN_NVRTC names the file of NVRTC, CUDA's run-time compiler, and HYDRAGEN_CUBLASLT that of its matrix products,
+        where they are not found by themselves.
         """;
 
     public static Command Create(Terminal terminal)
@@ -49,6 +50,7 @@ internal static class DoctorCommand
         if (forced is not null) output.WriteLine($"cuda      {KernelSet.Variable} asks for the kernels '{forced.Name}'");
         if (cuda.DriverVersion is not null) output.WriteLine($"cuda      driver for CUDA {cuda.DriverVersion}");
         if (cuda.CompilerVersion is not null) output.WriteLine($"cuda      NVRTC {cuda.CompilerVersion} ({cuda.CompilerPath})");
+        if (CudaEnvironment.MatrixLibraryVersion is { } version) output.WriteLine($"cuda      cuBLASLt {version} ({CudaEnvironment.MatrixLibraryPath})");
         for (int i = 0; i < cuda.Devices.Count; i++)
         {
             CudaGpu gpu = cuda.Devices[i];
@@ -57,6 +59,7 @@ internal static class DoctorCommand
                 output.WriteLine($"gpu {i}     {kernel.Operation}: {kernel.Kernel} ({kernel.Reason})");
         }
         foreach (string missing in cuda.Missing) output.WriteLine($"no cuda   {missing}");
+        if (CudaEnvironment.MatrixLibraryVersion is null) output.WriteLine($"no cuda   models cannot run: {CudaEnvironment.MissingMatrixLibrary}");
         string model = Directory.Exists(ModelArguments.EmbeddedModelPath) ? ModelArguments.EmbeddedModelPath : "missing";
         output.WriteLine($"model     embedded: {model}");
     }
@@ -98,6 +101,8 @@ internal static class DoctorCommand
         json.WriteString("driver", cuda.DriverVersion);
         json.WriteString("nvrtc", cuda.CompilerVersion);
         json.WriteString("nvrtc_path", cuda.CompilerPath);
+        json.WriteString("cublaslt", CudaEnvironment.MatrixLibraryVersion);
+        json.WriteString("cublaslt_path", CudaEnvironment.MatrixLibraryPath);
         json.WriteString("forced_kernels", forced?.Name);
         json.WriteStartArray("gpus");
         foreach (CudaGpu gpu in cuda.Devices)

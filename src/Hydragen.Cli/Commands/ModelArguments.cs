@@ -11,11 +11,12 @@ internal sealed class ModelArguments
     private const int MaxThreads = 1024;
     private const long MaxKvMebibytes = 1L << 30;
 
-    private readonly Option<string?> _model;
-    private readonly Option<string> _computeType = Values.Choice(
-        "--compute-type", "Type of activations and KV memory.", ElementType.Float32.ShortName(),
-        ElementType.Float32.ShortName(), ElementType.BFloat16.ShortName());
+    /// <summary>What <c>--max-kv-memory</c> is when not given.</summary>
+    public const string KvMemoryRule = "half of the memory, or what is free on a GPU";
 
+    private readonly Option<string?> _model;
+    private readonly Option<string> _device = DeviceArguments.MakeDevice();
+    private readonly Option<string> _computeType = DeviceArguments.MakeComputeType();
     private readonly Option<string> _weightType = MakeWeightType();
     private readonly Option<int?> _threads = MakeThreads();
     private readonly Option<long?> _maxKvMemory;
@@ -23,11 +24,11 @@ internal sealed class ModelArguments
 
     /// <param name="command">Receives the options.</param>
     /// <param name="isRequired">Whether the model must be given.</param>
-    /// <param name="defaultKvMebibytes">KV memory when not given, as far as half of the memory allows; null for that half.</param>
+    /// <param name="defaultKvMebibytes">KV memory when not given, as far as the backend proposes so much; null for what it proposes.</param>
     public ModelArguments(Command command, bool isRequired, long? defaultKvMebibytes = null)
     {
         _defaultKvMebibytes = defaultKvMebibytes;
-        string defaultMemory = defaultKvMebibytes is null ? "half of the memory" : $"{defaultKvMebibytes}, at most half of the memory,";
+        string defaultMemory = defaultKvMebibytes is null ? KvMemoryRule : $"{defaultKvMebibytes}, at most {KvMemoryRule},";
         _maxKvMemory = Values.OptionalInteger("--max-kv-memory", $"The most KV memory, in MiB; {defaultMemory} when not given.", 1L, MaxKvMebibytes);
         _model = new Option<string?>("--model")
         {
@@ -35,6 +36,7 @@ internal sealed class ModelArguments
             Required = isRequired,
         };
         command.Options.Add(_model);
+        command.Options.Add(_device);
         command.Options.Add(_computeType);
         command.Options.Add(_weightType);
         command.Options.Add(_threads);
@@ -61,17 +63,22 @@ internal sealed class ModelArguments
                 ? $"'{folder}' is a file; --model takes the folder that holds config.json, the safetensors and tokenizer.json."
                 : $"There is no model folder '{folder}'.");
         }
+        string device = parsed.GetValue(_device)!;
+        WeightType weightType = ParseWeightType(parsed.GetValue(_weightType));
+        DeviceArguments.CheckWeightType(device, weightType);
+        IComputeBackend backend = DeviceArguments.CreateBackend(device, parsed.GetValue(_threads));
         var options = new LanguageModelOptions
         {
-            ComputeType = parsed.GetValue(_computeType) == ElementType.BFloat16.ShortName() ? ElementType.BFloat16 : ElementType.Float32,
-            WeightType = ParseWeightType(parsed.GetValue(_weightType)),
-            NumThreads = parsed.GetValue(_threads),
-            MaxKvBytes = (parsed.GetValue(_maxKvMemory) << 20) ?? DefaultKvBytes(),
+            ComputeType = DeviceArguments.ParseComputeType(parsed.GetValue(_computeType)),
+            WeightType = weightType,
+            MaxKvBytes = (parsed.GetValue(_maxKvMemory) << 20) ?? DefaultKvBytes(backend),
+            Backend = backend,
+            OwnsBackend = true,
         };
         return await terminal.WithProgressAsync(
             "Loading the model", progress => LanguageModel.LoadAsync(folder, options, progress, cancellationToken));
     }
 
-    private long? DefaultKvBytes() => _defaultKvMebibytes is null
-        ? null : Math.Min(_defaultKvMebibytes.Value << 20, GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2);
+    private long? DefaultKvBytes(IComputeBackend backend) =>
+        _defaultKvMebibytes is null ? null : Math.Min(_defaultKvMebibytes.Value << 20, backend.Memory.DefaultCacheBytes);
 }

@@ -8,6 +8,13 @@ namespace Hydragen.Core;
 /// <remarks>Every operator throws <see cref="ArgumentException"/> when a buffer is too small or has an unsupported type.</remarks>
 public interface IComputeBackend : IAttentionBackend
 {
+    /// <summary>How much memory there is now.</summary>
+    BackendMemory Memory { get; }
+
+    /// <summary>The type of activations and cached keys and values that suits weights best, when nobody asks for another.</summary>
+    /// <param name="weightType">Type of the stored weights.</param>
+    ElementType ComputeTypeFor(ElementType weightType);
+
     /// <summary>Reads, rearranges and keeps a weight matrix.</summary>
     /// <param name="source">The rows.</param>
     /// <param name="weightType">How to keep them.</param>
@@ -83,4 +90,22 @@ public interface IComputeBackend : IAttentionBackend
     /// <param name="softCap">cap(x) = softCap · tanh(x / softCap); null for none.</param>
     /// <param name="logits">Receives FP32 <c>[numLogitRows, vocabularySize]</c>.</param>
     void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits);
+
+    /// <summary>
+    /// The index of the largest number of each row, the lowest on ties; −1 for a row with a NaN or without a number above −∞. Waits for
+    /// the operators that write the rows.
+    /// </summary>
+    /// <param name="rows">FP32 <c>[numRows, rowSize]</c>.</param>
+    /// <param name="rowSize">Numbers of a row, at least 1.</param>
+    /// <param name="indexes">Receives <c>[numRows]</c>; its length says how many rows are looked at.</param>
+    void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes);
+
+    /// <summary>Draws an index from each row of logits, as <see cref="LogitSampling.Draw"/> does. Waits for the operators that write the rows.</summary>
+    /// <param name="rows">FP32 <c>[numRows, rowSize]</c>; undefined afterwards.</param>
+    /// <param name="rowSize">Numbers of a row, at least 1.</param>
+    /// <param name="temperature">Divides the logits; above 0.</param>
+    /// <param name="minP">Logits less than this fraction as probable as the row's best one do not count.</param>
+    /// <param name="randoms">A number from 0 to less than 1 for each row, <c>[numRows]</c>.</param>
+    /// <param name="indexes">Receives <c>[numRows]</c>; −1 for a row with a NaN or without a number above −∞.</param>
+    void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes);
 }

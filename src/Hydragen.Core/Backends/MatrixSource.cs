@@ -1,6 +1,6 @@
 namespace Hydragen.Core;
 
-/// <summary>Supplies the rows of a weight matrix to <see cref="IComputeBackend.PackMatrix"/> piece by piece.</summary>
+/// <summary>Supplies the rows of a weight matrix to <see cref="IComputeBackend.PackMatrix"/> piece by piece. Thread-safe.</summary>
 public abstract class MatrixSource
 {
     /// <summary>Rows: elements of one result.</summary>

@@ -4,8 +4,8 @@ using System.Text;
 namespace Hydragen.Cuda;
 
 /// <summary>
-/// Compiled kernels on disk, each under the hash of everything that it was made from. Files appear whole, by renaming. A folder
-/// that cannot be read or written only costs compilations.
+/// Compiled kernels and chosen algorithms on disk, each under the hash of everything that it was made from. Files appear whole, by
+/// renaming. A folder that cannot be read or written only costs compilations and searches.
 /// </summary>
 internal sealed class KernelCache(string? folder)
 {
@@ -63,6 +63,41 @@ internal sealed class KernelCache(string? folder)
             Directory.CreateDirectory(folder);
             WriteWhole(PathOf(key, "log"), Encoding.UTF8.GetBytes(log));
             WriteWhole(PathOf(key, "cubin"), binary);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+        }
+    }
+
+    /// <summary>Finds something small of another kind.</summary>
+    /// <param name="key">Its name.</param>
+    /// <param name="extension">Its kind.</param>
+    /// <param name="content">Filled completely when found.</param>
+    /// <returns>Whether it was found with just this size.</returns>
+    public bool TryRead(string key, string extension, Span<byte> content)
+    {
+        if (folder is null) return false;
+        try
+        {
+            string path = PathOf(key, extension);
+            if (!File.Exists(path)) return false;
+            byte[] found = File.ReadAllBytes(path);
+            return found.AsSpan().TryCopyTo(content) && found.Length == content.Length;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Keeps something small of another kind.</summary>
+    public void Write(string key, string extension, ReadOnlySpan<byte> content)
+    {
+        if (folder is null) return;
+        try
+        {
+            Directory.CreateDirectory(folder);
+            WriteWhole(PathOf(key, extension), content.ToArray());
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

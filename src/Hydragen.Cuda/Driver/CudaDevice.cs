@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Hydragen.Cuda;
@@ -6,6 +7,7 @@ namespace Hydragen.Cuda;
 internal sealed unsafe class CudaDevice : IDisposable
 {
     private readonly int _device;
+    private readonly UploadRing _uploads;
     private bool _isDisposed;
 
     /// <param name="index">Which GPU.</param>
@@ -24,6 +26,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         Context = new PrimaryContext(_device);
         Context.MakeCurrent();
         Stream = new CudaStream(Context);
+        _uploads = new UploadRing(this);
     }
 
     public string Name { get; }
@@ -44,6 +47,17 @@ internal sealed unsafe class CudaDevice : IDisposable
     public PrimaryContext Context { get; }
 
     public CudaStream Stream { get; }
+
+    /// <summary>Memory that can still be allocated.</summary>
+    public long FreeBytes
+    {
+        get
+        {
+            MakeCurrent();
+            DriverStatus.Check(DriverApi.MemGetInfo(out nuint free, out _), "cuMemGetInfo");
+            return (long)free;
+        }
+    }
 
     public static int Attribute(int device, DeviceAttribute attribute)
     {
@@ -77,15 +91,25 @@ internal sealed unsafe class CudaDevice : IDisposable
         return new DeviceMemory(Context, Math.Max(1, bytes));
     }
 
-    /// <summary>Copies to the device, in stream order; the source may be reused at once.</summary>
+    /// <summary>Copies to the device, in stream order; the source may be reused at once. Small copies do not wait for the device.</summary>
     public void Upload<T>(nint destination, ReadOnlySpan<T> source)
         where T : unmanaged
     {
         if (source.IsEmpty) return;
         MakeCurrent();
-        fixed (T* pointer = source)
-            DriverStatus.Check(DriverApi.MemcpyHostToDevice(destination, pointer, (nuint)source.Length * (nuint)sizeof(T), Stream.Value), "cuMemcpyHtoDAsync");
+        ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(source);
+        if (bytes.Length <= UploadRing.MaxBytes)
+        {
+            Span<byte> staging = _uploads.Take(bytes.Length);
+            bytes.CopyTo(staging);
+            bytes = staging;
+        }
+        fixed (byte* pointer = bytes) UploadPinned(destination, pointer, bytes.Length);
     }
+
+    /// <summary>Copies pinned memory to the device, in stream order; the source must stay as it is until the copy is done.</summary>
+    public void UploadPinned(nint destination, byte* source, long bytes) =>
+        DriverStatus.Check(DriverApi.MemcpyHostToDevice(destination, source, (nuint)bytes, Stream.Value), "cuMemcpyHtoDAsync");
 
     /// <summary>Copies from the device after all work before it, and waits for that.</summary>
     public void Download<T>(Span<T> destination, nint source)
@@ -126,6 +150,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     {
         if (_isDisposed) return;
         _isDisposed = true;
+        _uploads.Dispose();
         Stream.Dispose();
         Context.Dispose();
     }

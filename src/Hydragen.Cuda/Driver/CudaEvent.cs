@@ -14,6 +14,9 @@ internal sealed class CudaEvent : ContextHandle
     /// <summary>Takes the moment at which all work before it is done.</summary>
     public void Record(CudaStream stream) => DriverStatus.Check(DriverApi.EventRecord(Value, stream.Value), "cuEventRecord");
 
+    /// <summary>Waits until the moment has passed; at once when it was never taken.</summary>
+    public void Synchronize() => DriverStatus.Check(DriverApi.EventSynchronize(Value), "cuEventSynchronize");
+
     /// <summary>Seconds from another moment to this one; both have passed.</summary>
     public double SecondsSince(CudaEvent start)
     {

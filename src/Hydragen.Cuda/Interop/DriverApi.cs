@@ -77,6 +77,9 @@ internal static unsafe partial class DriverApi
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventRecord")]
     public static partial int EventRecord(nint handle, nint stream);
 
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventSynchronize")]
+    public static partial int EventSynchronize(nint handle);
+
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuEventElapsedTime")]
     public static partial int EventElapsedTime(out float milliseconds, nint start, nint end);
 
@@ -85,6 +88,12 @@ internal static unsafe partial class DriverApi
 
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemGetInfo_v2")]
     public static partial int MemGetInfo(out nuint freeBytes, out nuint totalBytes);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemHostAlloc")]
+    public static partial int MemHostAlloc(out nint address, nuint bytes, uint flags);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemFreeHost")]
+    public static partial int MemFreeHost(nint address);
 
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemAlloc_v2")]
     public static partial int MemAlloc(out nint address, nuint bytes);

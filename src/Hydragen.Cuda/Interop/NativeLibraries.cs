@@ -12,40 +12,46 @@ internal static class NativeLibraries
     /// <summary>Import name of the run-time compiler.</summary>
     public const string Compiler = "nvrtc";
 
-    /// <summary>Import name of cuBLASLt, which only measures what matrix products can reach.</summary>
-    public const string MatrixProduct = "cublasLt";
-
     /// <summary>Names a file to use as the run-time compiler.</summary>
     public const string CompilerVariable = "HYDRAGEN_NVRTC";
+
+    /// <summary>Import name of the library of matrix products.</summary>
+    public const string MatrixLibrary = "cublasLt";
+
+    /// <summary>Names a file to use as the library of matrix products.</summary>
+    public const string MatrixLibraryVariable = "HYDRAGEN_CUBLASLT";
 
     private const string DriverFile = "libcuda.so.1";
 
     private static readonly string[] CompilerFiles = ["libnvrtc.so.13", "libnvrtc.so.12"];
-    private static readonly string[] MatrixProductFiles = ["libcublasLt.so.13", "libcublasLt.so.12"];
+    private static readonly string[] MatrixLibraryFiles = ["libcublasLt.so.13", "libcublasLt.so.12"];
 
     private static readonly Lazy<nint> DriverHandle = new(LoadDriver);
     private static readonly Lazy<(nint Handle, string? Path)> CompilerHandle = new(LoadCompiler);
-    private static readonly Lazy<nint> MatrixProductHandle = new(LoadMatrixProduct);
+    private static readonly Lazy<(nint Handle, string? Path)> MatrixLibraryHandle = new(LoadMatrixLibrary);
 
     static NativeLibraries() => NativeLibrary.SetDllImportResolver(typeof(NativeLibraries).Assembly, Resolve);
 
-    /// <summary>Whether the driver's library was found. Asking also makes the imports of this assembly find both libraries.</summary>
+    /// <summary>Whether the driver's library was found. Asking also makes the imports of this assembly find the libraries.</summary>
     public static bool HasDriver => DriverHandle.Value != 0;
 
-    /// <summary>Whether a run-time compiler was found. Asking also makes the imports of this assembly find both libraries.</summary>
+    /// <summary>Whether a run-time compiler was found. Asking also makes the imports of this assembly find the libraries.</summary>
     public static bool HasCompiler => CompilerHandle.Value.Handle != 0;
-
-    /// <summary>Whether cuBLASLt was found. Asking also makes the imports of this assembly find it.</summary>
-    public static bool HasMatrixProduct => MatrixProductHandle.Value != 0;
 
     /// <summary>The file that was loaded; a bare name when the system's own search found it; null when there is none.</summary>
     public static string? CompilerPath => CompilerHandle.Value.Path;
+
+    /// <summary>Whether a library of matrix products was found. Asking also makes the imports of this assembly find the libraries.</summary>
+    public static bool HasMatrixLibrary => MatrixLibraryHandle.Value.Handle != 0;
+
+    /// <summary>The file that was loaded; a bare name when the system's own search found it; null when there is none.</summary>
+    public static string? MatrixLibraryPath => MatrixLibraryHandle.Value.Path;
 
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) => name switch
     {
         Driver => DriverHandle.Value,
         Compiler => CompilerHandle.Value.Handle,
-        MatrixProduct => MatrixProductHandle.Value,
+        MatrixLibrary => MatrixLibraryHandle.Value.Handle,
         _ => 0,
     };
 
@@ -61,7 +67,7 @@ internal static class NativeLibraries
 
     private static (nint Handle, string? Path) LoadCompiler()
     {
-        foreach (string path in CompilerCandidates())
+        foreach (string path in Candidates(CompilerVariable, CompilerFiles))
         {
             LoadBuiltins(path);
             if (NativeLibrary.TryLoad(path, out nint handle)) return (handle, path);
@@ -69,13 +75,13 @@ internal static class NativeLibraries
         return (0, null);
     }
 
-    private static nint LoadMatrixProduct()
+    private static (nint Handle, string? Path) LoadMatrixLibrary()
     {
-        foreach (string path in Candidates(MatrixProductFiles))
+        foreach (string path in Candidates(MatrixLibraryVariable, MatrixLibraryFiles))
         {
-            if (NativeLibrary.TryLoad(path, out nint handle)) return handle;
+            if (NativeLibrary.TryLoad(path, out nint handle)) return (handle, path);
         }
-        return 0;
+        return (0, null);
     }
 
     /// <summary>The compiler opens its built-in functions by name, so they must be loaded before it where no search path leads to them.</summary>
@@ -86,19 +92,13 @@ internal static class NativeLibraries
         foreach (string path in Directory.EnumerateFiles(folder, "libnvrtc-builtins.so*")) NativeLibrary.TryLoad(path, out _);
     }
 
-    private static IEnumerable<string> CompilerCandidates()
+    private static IEnumerable<string> Candidates(string variable, string[] files)
     {
-        if (Environment.GetEnvironmentVariable(CompilerVariable) is { Length: > 0 } chosen)
+        if (Environment.GetEnvironmentVariable(variable) is { Length: > 0 } chosen)
         {
             yield return chosen;
             yield break;
         }
-        foreach (string path in Candidates(CompilerFiles)) yield return path;
-    }
-
-    /// <summary>Bare names for the system's own search, then the files of that name where CUDA is usually found.</summary>
-    private static IEnumerable<string> Candidates(string[] files)
-    {
         foreach (string file in files) yield return file;
         foreach (string folder in ToolkitFolders().Concat(PythonFolders()))
         {

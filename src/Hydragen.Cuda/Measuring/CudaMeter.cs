@@ -12,7 +12,6 @@ internal sealed class CudaMeter : IDisposable
     private const int ReadThreads = 512, ReadTileBytes = ReadThreads * 8 * 16, ReadBlocksPerMultiprocessor = 4, FillThreads = 256;
     private const int ReadRepeats = 15, RunsPerLaunch = 1 << 20;
 
-
     private readonly CudaDevice _device;
     private readonly KernelLibrary _kernels;
     private readonly DeviceMemory _flush, _sink;
@@ -120,7 +119,7 @@ internal sealed class CudaMeter : IDisposable
     /// <returns>Floating-point operations a second; null where cuBLASLt is missing.</returns>
     public double? MeasureMatrixProducts(int size, int replays)
     {
-        if (!NativeLibraries.HasMatrixProduct) return null;
+        if (!NativeLibraries.HasMatrixLibrary) return null;
         using var product = new MatrixProduct(_device, _kernels, size);
         Fill(product.Operands, [(0, product.Operands.NumPages * KvCache.PageSize, 1, 0)]);
         void Replay()

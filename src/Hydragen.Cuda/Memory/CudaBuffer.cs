@@ -14,6 +14,14 @@ internal sealed class CudaBuffer(CudaDevice device, ElementType elementType, lon
     /// <exception cref="ObjectDisposedException">The buffer was freed.</exception>
     public nint Address => _memory.Value;
 
+    /// <summary>Rounds to a 16-bit type.</summary>
+    public static ushort ToBits(float value, ElementType type) =>
+        type == ElementType.BFloat16 ? BFloat16Bits.FromSingle(value) : BitConverter.HalfToUInt16Bits((Half)value);
+
+    /// <summary>Widens a number of a 16-bit type.</summary>
+    public static float FromBits(ushort bits, ElementType type) =>
+        type == ElementType.BFloat16 ? BFloat16Bits.ToSingle(bits) : (float)BitConverter.UInt16BitsToHalf(bits);
+
     public override void Upload(ReadOnlySpan<float> source, long offset = 0)
     {
         nint address = Range(source.Length, offset);
@@ -26,8 +34,7 @@ internal sealed class CudaBuffer(CudaDevice device, ElementType elementType, lon
         while (!source.IsEmpty)
         {
             Span<ushort> bits = piece.AsSpan(0, Math.Min(source.Length, PieceLength));
-            for (int i = 0; i < bits.Length; i++)
-                bits[i] = ElementType == ElementType.BFloat16 ? BFloat16Bits.FromSingle(source[i]) : BitConverter.HalfToUInt16Bits((Half)source[i]);
+            for (int i = 0; i < bits.Length; i++) bits[i] = ToBits(source[i], ElementType);
             device.Upload<ushort>(address, bits);
             source = source[bits.Length..];
             address += bits.Length * sizeof(ushort);
@@ -48,8 +55,7 @@ internal sealed class CudaBuffer(CudaDevice device, ElementType elementType, lon
         {
             Span<ushort> bits = piece.AsSpan(0, Math.Min(destination.Length, PieceLength));
             device.Download(bits, address);
-            for (int i = 0; i < bits.Length; i++)
-                destination[i] = ElementType == ElementType.BFloat16 ? BFloat16Bits.ToSingle(bits[i]) : (float)BitConverter.UInt16BitsToHalf(bits[i]);
+            for (int i = 0; i < bits.Length; i++) destination[i] = FromBits(bits[i], ElementType);
             destination = destination[bits.Length..];
             address += bits.Length * sizeof(ushort);
         }

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Hydragen.Core;
 
 namespace Hydragen.Engine;
 
@@ -26,11 +27,19 @@ internal sealed class Sampler(int vocabularySize)
             ApplyPenalties(weights, options, promptAncestors, numNewTokens);
             logits = weights;
         }
-        int best = Logits.ArgMax(logits);
-        if (best < 0) throw new InvalidDataException("The model produced logits that are NaN or all -infinity.");
-        if (options.Temperature == 0 || options.TopK == 1) return best;
+        int best = RowMaximum.IndexIn(logits);
+        CheckBest(best);
+        if (options.IsGreedy) return best;
         if (!logits.Overlaps(weights)) logits.CopyTo(weights);
-        return Draw(weights, weights[best], options, random.NextDouble());
+        return options.DrawsFromAll ? LogitSampling.Draw(weights, options.Temperature, options.MinP, random.NextDouble())
+            : Draw(weights, weights[best], options, random.NextDouble());
+    }
+
+    /// <summary>Refuses logits without a best one.</summary>
+    /// <exception cref="InvalidDataException">The index is that of no logit.</exception>
+    public static void CheckBest(int best)
+    {
+        if (best < 0) throw new InvalidDataException("The model produced logits that are NaN or all -infinity.");
     }
 
     private void ApplyPenalties(Span<float> logits, SamplingOptions options, TokenSpan span, int numNewTokens)
@@ -57,7 +66,7 @@ internal sealed class Sampler(int vocabularySize)
 
     private int Draw(Span<float> weights, float max, SamplingOptions options, double random)
     {
-        Logits.Exp(weights, max, 1 / options.Temperature);
+        LogitSampling.ToWeights(weights, max, 1 / options.Temperature);
         int numKept = 0;
         for (int i = 0; i < weights.Length; i++)
         {

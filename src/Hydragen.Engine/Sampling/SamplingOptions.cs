@@ -30,6 +30,12 @@ public sealed record SamplingOptions
     /// <summary>Whether a token's history changes its logit.</summary>
     internal bool HasPenalties => RepetitionPenalty != 1 || FrequencyPenalty != 0 || PresencePenalty != 0;
 
+    /// <summary>Whether the largest logit, after penalties, always wins.</summary>
+    internal bool IsGreedy => Temperature == 0 || TopK == 1;
+
+    /// <summary>Whether no rank cuts tokens off, so that they can be drawn in the order of their ids.</summary>
+    internal bool DrawsFromAll => TopK == 0 && TopP >= 1;
+
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its range; the message names it.</exception>
     public void Validate()

@@ -20,6 +20,7 @@ internal sealed class GenerationRun : IDisposable
     private readonly List<Sequence> _admitted = [];
     private readonly Stopwatch _prefillTime = new();
     private readonly Stopwatch _decodeTime = new();
+    private double[] _randoms = [];
     private int _numAdmitted;
     private int _numFinished;
     private int _decodeSteps;
@@ -41,6 +42,10 @@ internal sealed class GenerationRun : IDisposable
         };
         _context.Allocator.ResetPeak();
     }
+
+    /// <summary>Whether a token is all that is wanted of a row of logits, so that they need not leave the device.</summary>
+    private bool NeedsOnlyTokens =>
+        !_options.LogProbabilities && _options.Sampling is { HasPenalties: false } sampling && (sampling.IsGreedy || sampling.DrawsFromAll);
 
     private bool IsCopied => _options.Sharing == SharingMode.Copied;
 
@@ -151,6 +156,17 @@ internal sealed class GenerationRun : IDisposable
             int count = Math.Min(batch, _active.Count - first);
             _context.Step.Clear();
             for (int i = 0; i < count; i++) _context.Step.Add(_active[first + i], 1, LogitRows.Last);
+            if (NeedsOnlyTokens)
+            {
+                ReadOnlySpan<int> tokenIds = _context.ForwardTokens(_options.Sharing, _options.Sampling, DrawRandoms(first, count));
+                for (int i = 0; i < count; i++)
+                {
+                    _active[first + i].NumComputed++;
+                    Sampler.CheckBest(tokenIds[i]);
+                    AcceptToken(_active[first + i], tokenIds[i], null);
+                }
+                continue;
+            }
             ReadOnlySpan<float> logits = _context.Forward(_options.Sharing);
             int vocabularySize = _context.Limits.VocabularySize;
             for (int i = 0; i < count; i++)
@@ -168,19 +184,38 @@ internal sealed class GenerationRun : IDisposable
         _active.RemoveRange(kept, _active.Count - kept);
     }
 
+    /// <summary>The next random number of some active sequences; none when greedy.</summary>
+    private ReadOnlySpan<double> DrawRandoms(int first, int count)
+    {
+        if (_options.Sampling.IsGreedy) return [];
+        if (_randoms.Length < count) _randoms = new double[count];
+        for (int i = 0; i < count; i++)
+        {
+            SampleRandom random = _active[first + i].Random;
+            _randoms[i] = random.NextDouble();
+            _active[first + i].Random = random;
+        }
+        return _randoms.AsSpan(0, count);
+    }
+
     private void AcceptToken(Sequence sequence, ReadOnlySpan<float> logits)
     {
         SampleRandom random = sequence.Random;
         int tokenId = _context.Sampler.Sample(logits, _options.Sampling, sequence, sequence.NumNewTokens, ref random);
         sequence.Random = random;
-        sequence.TokenIds.Add(tokenId);
-        _newTokens++;
         float? logProbability = null;
         if (sequence.LogProbabilities is not null)
         {
             logProbability = (float)(logits[tokenId] - Logits.LogSumExp(logits));
             sequence.LogProbabilities.Add(logProbability.Value);
         }
+        AcceptToken(sequence, tokenId, logProbability);
+    }
+
+    private void AcceptToken(Sequence sequence, int tokenId, float? logProbability)
+    {
+        sequence.TokenIds.Add(tokenId);
+        _newTokens++;
         bool isEos = !_options.IgnoreEos && _context.IsEos(tokenId);
         string? text = sequence.Text?.Append(tokenId);
         GenerationResult? result = null;

@@ -4,19 +4,25 @@ namespace Hydragen.Engine;
 
 /// <summary>
 /// Hands out KV pages. A span first reserves the pages that it may ever need, which is where the budget is checked, and takes
-/// them one by one as it grows, so that a running sequence never fails and memory is touched late. Not thread-safe.
+/// them one by one as it grows, so that a running sequence never fails. The cache grows when pages are taken, so that memory is touched
+/// late, or already when they are reserved, so that no step allocates. Not thread-safe.
 /// </summary>
 internal sealed class PageAllocator
 {
     private const int FirstGrowth = 64;
     private readonly KvCache _cache;
+    private readonly bool _growsEarly;
     private int[] _free = [];
     private bool[] _isUsed = [];
     private int _numFree;
 
-    public PageAllocator(KvCache cache, int maxPages)
+    /// <param name="cache">The pages.</param>
+    /// <param name="maxPages">The budget.</param>
+    /// <param name="growsEarly">Whether the cache grows when pages are reserved.</param>
+    public PageAllocator(KvCache cache, int maxPages, bool growsEarly = false)
     {
         _cache = cache;
+        _growsEarly = growsEarly;
         MaxPages = maxPages;
         AddPages(Math.Min(cache.NumPages, maxPages));
     }
@@ -37,10 +43,12 @@ internal sealed class PageAllocator
 
     /// <summary>Reserves pages for a span of at most <paramref name="numTokens"/> tokens.</summary>
     /// <exception cref="OutOfKvMemoryException">The budget does not hold so many; nothing changed.</exception>
+    /// <exception cref="InsufficientMemoryException">The device does not hold so many, although the budget does; nothing changed.</exception>
     public void Reserve(TokenSpan span, int numTokens)
     {
         int count = PagesFor(numTokens);
         if (count > NumAvailable) throw new OutOfKvMemoryException(count, NumReserved, MaxPages, _cache.BytesPerPage);
+        if (_growsEarly && NumReserved + count > _isUsed.Length) Grow(NumReserved + count);
         span.Pages = new int[count];
         NumReserved += count;
     }
@@ -50,7 +58,7 @@ internal sealed class PageAllocator
     {
         while ((long)span.NumPages * KvCache.PageSize < numTokens)
         {
-            if (_numFree == 0) Grow();
+            if (_numFree == 0) Grow(_isUsed.Length + 1);
             int page = _free[--_numFree];
             _isUsed[page] = true;
             NumUsed++;
@@ -90,16 +98,17 @@ internal sealed class PageAllocator
         }
     }
 
-    private void Grow()
+    /// <summary>Grows the cache to some pages, and beyond that in steps that double it.</summary>
+    private void Grow(int numPages)
     {
-        int target = (int)Math.Min(MaxPages, Math.Max(FirstGrowth, _isUsed.Length * 2L));
+        int target = (int)Math.Min(MaxPages, Math.Max(Math.Max(FirstGrowth, numPages), _isUsed.Length * 2L));
         try
         {
             _cache.Reserve(target);
         }
-        catch (InsufficientMemoryException) when (target > _isUsed.Length + 1)
+        catch (InsufficientMemoryException) when (target > numPages)
         {
-            target = _isUsed.Length + 1;
+            target = numPages;
             _cache.Reserve(target);
         }
         AddPages(target);

@@ -12,7 +12,7 @@ internal sealed class DecoderActivations : IDisposable
     {
         AttentionShape heads = config.Heads;
         long rows = maxRows;
-        MaxLogitRows = (int)Math.Clamp(MaxLogitBytes / sizeof(float) / config.VocabularySize, 1, maxRows);
+        MaxLogitRows = LogitRowsFor(config, maxRows);
         try
         {
             Residual = Allocate(ElementType.Float32, rows * config.HiddenSize);
@@ -65,9 +65,21 @@ internal sealed class DecoderActivations : IDisposable
     /// <summary>Rows of <see cref="Logits"/>; more logits are computed in several pieces.</summary>
     public int MaxLogitRows { get; }
 
+    /// <summary>Bytes of the buffers for so many rows.</summary>
+    public static long BytesFor(ModelConfiguration config, ElementType type, int maxRows)
+    {
+        AttentionShape heads = config.Heads;
+        long elements = 2L * config.HiddenSize + 2L * (heads.NumHeads + heads.NumKvHeads) * heads.HeadDim + 3L * config.IntermediateSize;
+        return maxRows * (elements * type.SizeInBytes() + (long)config.HiddenSize * sizeof(float))
+            + (long)LogitRowsFor(config, maxRows) * config.VocabularySize * sizeof(float);
+    }
+
     public void Dispose()
     {
         foreach (IDisposable item in _owned) item.Dispose();
         _owned.Clear();
     }
+
+    private static int LogitRowsFor(ModelConfiguration config, int maxRows) =>
+        (int)Math.Clamp(MaxLogitBytes / sizeof(float) / config.VocabularySize, 1, maxRows);
 }

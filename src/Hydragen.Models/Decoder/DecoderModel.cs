@@ -12,13 +12,14 @@ public sealed class DecoderModel : IDisposable
     private readonly DecoderActivations _activations;
     private readonly ScaledRotaryEmbedding _rotary;
 
-    private DecoderModel(ModelConfiguration config, IComputeBackend backend, DecoderOptions options, DecoderWeights weights, DecoderActivations activations)
+    private DecoderModel(
+        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, ElementType computeType, DecoderWeights weights, DecoderActivations activations)
     {
         Configuration = config;
         Backend = backend;
         MaxBatchRows = options.MaxBatchRows;
         WeightType = options.WeightType;
-        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, options.ComputeType);
+        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, computeType);
         _weights = weights;
         _activations = activations;
         _rotary = new ScaledRotaryEmbedding(config.Rotary);
@@ -52,7 +53,7 @@ public sealed class DecoderModel : IDisposable
     /// A file is malformed, asks for something that is not supported, or holds weights that are NaN or infinite.
     /// </exception>
     /// <exception cref="IOException">A file is missing or cannot be read.</exception>
-    /// <exception cref="InsufficientMemoryException">The weights are larger than the memory of this process.</exception>
+    /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
     /// <exception cref="OperationCanceledException">The load was stopped.</exception>
     public static DecoderModel Load(
         string folder, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null, CancellationToken ct = default)
@@ -64,14 +65,19 @@ public sealed class DecoderModel : IDisposable
         var loadProgress = new LoadProgress(progress, ct);
         var catalog = new WeightCatalog(config, store, loadProgress);
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
-        long available = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, needed = catalog.BytesToKeep(options.WeightType);
-        if (needed > available)
-            throw new InsufficientMemoryException($"{folder}: the weights take {needed >> 20} MiB, but this process may use {available >> 20} MiB.");
+        ElementType computeType = options.ComputeType ?? backend.ComputeTypeFor(catalog.Layers[0].QueryKeyValue.ElementType);
+        long weightBytes = catalog.BytesToKeep(options.WeightType), available = backend.Memory.AvailableBytes;
+        long activationBytes = DecoderActivations.BytesFor(config, computeType, options.MaxBatchRows);
+        if (weightBytes + activationBytes > available)
+        {
+            throw new InsufficientMemoryException(
+                $"{folder}: the weights take {weightBytes >> 20} MiB and the activations of {options.MaxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
+        }
 
         var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
         try
         {
-            return new DecoderModel(config, backend, options, weights, new DecoderActivations(config, backend, options.ComputeType, options.MaxBatchRows));
+            return new DecoderModel(config, backend, options, computeType, weights, new DecoderActivations(config, backend, computeType, options.MaxBatchRows));
         }
         catch
         {
@@ -97,7 +103,62 @@ public sealed class DecoderModel : IDisposable
     public void Forward(
         ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, Span<float> logits)
     {
-        CheckArguments(tokenIds, slots, plan, logitRows, cache, logits);
+        CheckArguments(tokenIds, slots, plan, logitRows, cache);
+        int vocabularySize = Configuration.VocabularySize;
+        if (logits.Length != (long)logitRows.Length * vocabularySize)
+        {
+            throw new ArgumentException(
+                $"{logitRows.Length} rows of {vocabularySize} logits need {(long)logitRows.Length * vocabularySize} numbers, not {logits.Length}.");
+        }
+        ComputeHidden(tokenIds, slots, plan, cache);
+        for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
+        {
+            int count = ComputeLogits(logitRows[first..]);
+            _activations.Logits.Download(logits.Slice(first * vocabularySize, count * vocabularySize));
+        }
+    }
+
+    /// <summary>Like <see cref="Forward"/>, but yields the next token behind each of the chosen rows; the logits stay where they are.</summary>
+    /// <param name="tokenIds">As for <see cref="Forward"/>.</param>
+    /// <param name="slots">As for <see cref="Forward"/>.</param>
+    /// <param name="plan">As for <see cref="Forward"/>.</param>
+    /// <param name="logitRows">Rows whose next token is wanted, in any order.</param>
+    /// <param name="cache">As for <see cref="Forward"/>.</param>
+    /// <param name="temperature">Divides the logits; 0 takes the largest, the lowest token on ties.</param>
+    /// <param name="minP">Tokens less than this fraction as probable as the best one are not drawn.</param>
+    /// <param name="randoms">A number from 0 to less than 1 for each of the rows; empty when the temperature is 0.</param>
+    /// <param name="nextTokenIds">Receives <c>[numLogitRows]</c>; −1 where a logit is NaN or all are −∞.</param>
+    /// <exception cref="ArgumentException">The arguments do not fit together or an id is outside its range; nothing was computed.</exception>
+    public void ForwardTokens(
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, float temperature,
+        float minP, ReadOnlySpan<double> randoms, Span<int> nextTokenIds)
+    {
+        CheckArguments(tokenIds, slots, plan, logitRows, cache);
+        if (nextTokenIds.Length != logitRows.Length)
+            throw new ArgumentException($"{logitRows.Length} rows yield as many tokens, but there is room for {nextTokenIds.Length}.");
+        if (randoms.Length != (temperature == 0 ? 0 : logitRows.Length))
+            throw new ArgumentException($"{logitRows.Length} rows at temperature {temperature} need {(temperature == 0 ? "no" : "as many")} random numbers, not {randoms.Length}.");
+        ComputeHidden(tokenIds, slots, plan, cache);
+        int vocabularySize = Configuration.VocabularySize;
+        for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
+        {
+            int count = ComputeLogits(logitRows[first..]);
+            Span<int> found = nextTokenIds.Slice(first, count);
+            if (temperature == 0) Backend.IndexOfMaximum(_activations.Logits, vocabularySize, found);
+            else Backend.Sample(_activations.Logits, vocabularySize, temperature, minP, randoms.Slice(first, count), found);
+        }
+    }
+
+    /// <summary>Frees weights and buffers; the backend stays.</summary>
+    public void Dispose()
+    {
+        _activations.Dispose();
+        _weights.Dispose();
+    }
+
+    /// <summary>The forward pass up to the final norm.</summary>
+    private void ComputeHidden(ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, KvCache cache)
+    {
         int numRows = tokenIds.Length;
         if (numRows == 0) return;
         DecoderActivations a = _activations;
@@ -124,24 +185,19 @@ public sealed class DecoderModel : IDisposable
             if (layer.PostFeedForwardNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostFeedForwardNorm, epsilon, a.Delta);
             Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, nextNorm, epsilon, a.Normed);
         }
-        for (int first = 0; first < logitRows.Length; first += a.MaxLogitRows)
-        {
-            int count = Math.Min(a.MaxLogitRows, logitRows.Length - first);
-            Backend.Logits(
-                a.Normed, logitRows.Slice(first, count), _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, a.Logits);
-            a.Logits.Download(logits.Slice(first * Configuration.VocabularySize, count * Configuration.VocabularySize));
-        }
     }
 
-    /// <summary>Frees weights and buffers; the backend stays.</summary>
-    public void Dispose()
+    /// <summary>Logits of as many of some rows as there is room for; returns how many.</summary>
+    private int ComputeLogits(ReadOnlySpan<int> rows)
     {
-        _activations.Dispose();
-        _weights.Dispose();
+        int count = Math.Min(_activations.MaxLogitRows, rows.Length);
+        Backend.Logits(
+            _activations.Normed, rows[..count], _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, _activations.Logits);
+        return count;
     }
 
     private void CheckArguments(
-        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, Span<float> logits)
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(cache);
@@ -149,11 +205,6 @@ public sealed class DecoderModel : IDisposable
         if (slots.Length != tokenIds.Length || plan.NumRows != tokenIds.Length)
             throw new ArgumentException($"There are {tokenIds.Length} tokens, {slots.Length} slots and {plan.NumRows} rows in the plan; the counts must be equal.");
         if (cache.Shape != KvCacheShape) throw new ArgumentException($"The cache has shape {cache.Shape}; the model needs {KvCacheShape}.");
-        if (logits.Length != (long)logitRows.Length * Configuration.VocabularySize)
-        {
-            throw new ArgumentException(
-                $"{logitRows.Length} rows of {Configuration.VocabularySize} logits need {(long)logitRows.Length * Configuration.VocabularySize} numbers, not {logits.Length}.");
-        }
         foreach (int id in tokenIds)
         {
             if ((uint)id >= (uint)Configuration.VocabularySize)

@@ -5,20 +5,21 @@ namespace Hydragen.Models;
 /// <summary>Choices made when a model is loaded. Immutable.</summary>
 public sealed record DecoderOptions
 {
-    private readonly ElementType _computeType = ElementType.Float32;
+    private readonly ElementType? _computeType;
     private readonly WeightType _weightType = WeightType.Model;
     private readonly int _maxBatchRows = 512;
 
     /// <summary>
-    /// Element type of activations and of cached keys and values: FP32 or BF16. Arithmetic accumulates in FP32, the residual
-    /// stream is FP32, and weights do not depend on it.
+    /// Element type of activations and of cached keys and values; null for what the backend thinks best for the type of the weights. Arithmetic
+    /// accumulates in FP32, the residual stream is FP32, and weights do not depend on it. FP16 holds numbers up to 65,504 only; it is for
+    /// models that were made for it.
     /// </summary>
-    /// <exception cref="ArgumentOutOfRangeException">The value is another type.</exception>
-    public ElementType ComputeType
+    /// <exception cref="ArgumentOutOfRangeException">The value is undefined.</exception>
+    public ElementType? ComputeType
     {
         get => _computeType;
-        init => _computeType = value is ElementType.Float32 or ElementType.BFloat16 ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, "The compute type must be Float32 or BFloat16.");
+        init => _computeType = value is null or ElementType.Float32 or ElementType.BFloat16 or ElementType.Float16 ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "The compute type must be Float32, BFloat16 or Float16.");
     }
 
     /// <summary>

@@ -12,6 +12,10 @@ internal sealed class ScalarBackend : IComputeBackend
     /// <summary>Buffers, matrices and caches that were made and not disposed.</summary>
     public int NumLive { get; private set; }
 
+    public BackendMemory Memory => new(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, long.MaxValue, long.MaxValue);
+
+    public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
+
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) => ElementType.Float32;
 
     public DeviceBuffer Allocate(ElementType elementType, long length)
@@ -125,6 +129,17 @@ internal sealed class ScalarBackend : IComputeBackend
                 Set(output, row * intermediateSize + i, (float)(Activate(gate, activation) * up));
             }
         }
+    }
+
+    public void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes)
+    {
+        for (int row = 0; row < indexes.Length; row++) indexes[row] = RowMaximum.IndexIn(((ScalarBuffer)rows).Values.AsSpan(row * rowSize, rowSize));
+    }
+
+    public void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
+    {
+        for (int row = 0; row < indexes.Length; row++)
+            indexes[row] = LogitSampling.Draw(((ScalarBuffer)rows).Values.AsSpan(row * rowSize, rowSize), temperature, minP, randoms[row]);
     }
 
     public void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits)

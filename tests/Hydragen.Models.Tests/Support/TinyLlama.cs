@@ -71,4 +71,49 @@ internal static class TinyLlama
         change?.Invoke(tensors);
         SafetensorsWriter.Write(folder.File("model.safetensors"), [.. tensors.Values]);
     }
+
+    /// <summary>Writes a model larger than any memory, without its numbers; false where the file system cannot.</summary>
+    public static bool TryWriteTooLarge(TemporaryFolder folder)
+    {
+        JsonObject config = Config();
+        config["vocab_size"] = 1 << 18;
+        config["hidden_size"] = 1 << 18;
+        config["num_attention_heads"] = 1 << 12;
+        config["num_key_value_heads"] = 1 << 12;
+        config["num_hidden_layers"] = 1;
+        var shapes = new Dictionary<string, long[]>();
+        foreach ((string name, long[] shape) in Shapes())
+        {
+            if (name.Contains("layers.1", StringComparison.Ordinal)) continue;
+            shapes[name] = [.. shape.Select(extent => extent switch { VocabularySize => 1L << 18, IntermediateSize => extent, _ => 1 << 18 })];
+        }
+        File.WriteAllText(folder.File("config.json"), config.ToJsonString());
+        var header = new JsonObject();
+        long end = 0;
+        foreach ((string name, long[] shape) in shapes)
+        {
+            long begin = end;
+            end += shape.Aggregate(4L, (a, b) => a * b);
+            header[name] = new JsonObject
+            {
+                ["dtype"] = "F32",
+                ["shape"] = new JsonArray([.. shape.Select(extent => JsonValue.Create(extent))]),
+                ["data_offsets"] = new JsonArray(begin, end),
+            };
+        }
+        byte[] bytes = RawSafetensors.Bytes(header.ToJsonString(), 0);
+        using (FileStream stream = File.Create(folder.File("model.safetensors")))
+        {
+            stream.Write(bytes);
+            try
+            {
+                stream.SetLength(bytes.Length + end);
+            }
+            catch (Exception e) when (e is IOException or ArgumentOutOfRangeException)
+            {
+                return false;
+            }
+        }
+        return true;
+    }
 }

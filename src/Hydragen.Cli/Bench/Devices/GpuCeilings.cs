@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Hydragen.Core;
+using Hydragen.Cuda;
 
 namespace Hydragen.Cli.Bench;
 
@@ -14,12 +15,28 @@ internal sealed record GpuCeilings(double ReadGigabytes, double? SmallProductGfl
     // Products of seconds are slower than the first ones, because the GPU runs into its power limit.
     private const double MaxChange = 0.1;
 
+    private const int LargeProduct = 8192, SmallProduct = 4096;
+
     public string Description => string.Create(CultureInfo.InvariantCulture,
         $"memory reads {ReadGigabytes / 1e3:0.00} TB/s (16-byte loads); {Products}; an empty graph takes {EmptyGraphSeconds * 1e6:0.0} µs");
 
     public string? Warning => LargeProductGflops is null ? "cuBLASLt (libcublasLt.so.13 or .12) was not found: there is no ceiling of matrix products." : null;
 
     public double BestReadGigabytes => ReadGigabytes;
+
+    /// <summary>Measures them.</summary>
+    /// <param name="meter">Of the GPU.</param>
+    /// <param name="maxBytes">The most memory to use.</param>
+    /// <param name="cancellationToken">Ends it between two measurements.</param>
+    public static GpuCeilings Measure(CudaMeter meter, long maxBytes, CancellationToken cancellationToken)
+    {
+        // Memory that was freed may still be wiped in the background, so reads are measured before and after the products.
+        double first = meter.MeasureReadRate(maxBytes / 2);
+        cancellationToken.ThrowIfCancellationRequested();
+        double? small = meter.MeasureMatrixProducts(SmallProduct, 20) / 1e9, large = meter.MeasureMatrixProducts(LargeProduct, 5) / 1e9;
+        double second = meter.MeasureReadRate(maxBytes / 2);
+        return new GpuCeilings(Math.Max(first, second) / 1e9, small, large, meter.MeasureEmptyGraph());
+    }
 
     private string Products => LargeProductGflops is null ? "matrix products unknown" : string.Create(CultureInfo.InvariantCulture,
         $"BF16 products of cuBLASLt {LargeProductGflops / 1e3:0} TFLOP/s (8192³), {SmallProductGflops / 1e3:0} TFLOP/s (4096³)");

@@ -9,7 +9,7 @@ namespace Hydragen.Cli.Bench;
 /// </summary>
 internal sealed class GpuDevice : AttentionDevice
 {
-    private const int QueryStream = -1, LargeProduct = 8192, SmallProduct = 4096;
+    private const int QueryStream = -1;
 
     // What contexts, modules and the pages of the driver may take besides keys and values.
     private const long ReservedBytes = 1L << 30;
@@ -25,9 +25,16 @@ internal sealed class GpuDevice : AttentionDevice
         _backend = new CudaBackend();
         _meter = new CudaMeter(_backend);
         _device = new CudaDevice(0);
-        CudaEnvironment environment = CudaEnvironment.Probe();
-        Software = $"driver for CUDA {environment.DriverVersion}, NVRTC {environment.CompilerVersion}";
+        Software = DescribeSoftware();
         MaxKvBytes = Math.Max(0, _meter.Memory.FreeBytes - ReservedBytes);
+    }
+
+    /// <summary>Versions of what a GPU needs besides this program.</summary>
+    public static string DescribeSoftware()
+    {
+        CudaEnvironment environment = CudaEnvironment.Probe();
+        string products = CudaEnvironment.MatrixLibraryVersion is { } version ? $", cuBLASLt {version}" : "";
+        return $"driver for CUDA {environment.DriverVersion}, NVRTC {environment.CompilerVersion}{products}";
     }
 
     public override IAttentionBackend Backend => _backend;
@@ -50,15 +57,7 @@ internal sealed class GpuDevice : AttentionDevice
 
     public override ElementType OutputType(ElementType queryType) => queryType;
 
-    public override ICeilings MeasureCeilings(long maxBytes, CancellationToken cancellationToken)
-    {
-        // Memory that was freed may still be wiped in the background, so reads are measured before and after the products.
-        double first = _meter.MeasureReadRate(maxBytes / 2);
-        cancellationToken.ThrowIfCancellationRequested();
-        double? small = _meter.MeasureMatrixProducts(SmallProduct, 20) / 1e9, large = _meter.MeasureMatrixProducts(LargeProduct, 5) / 1e9;
-        double second = _meter.MeasureReadRate(maxBytes / 2);
-        return new GpuCeilings(Math.Max(first, second) / 1e9, small, large, _meter.MeasureEmptyGraph());
-    }
+    public override ICeilings MeasureCeilings(long maxBytes, CancellationToken cancellationToken) => GpuCeilings.Measure(_meter, maxBytes, cancellationToken);
 
     public override void FillQueries(DeviceBuffer query, int numRows, AttentionShape shape)
     {

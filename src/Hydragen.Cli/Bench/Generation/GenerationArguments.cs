@@ -27,13 +27,10 @@ internal sealed class GenerationArguments
     private readonly Option<int[]> _prefix = NumberList.Option("--prefix", "Tokens of the shared prompt; default 1024,4096.", 1, MaxTokens);
     private readonly Option<int[]> _suffix = NumberList.Option("--suffix", "Prompt tokens of each sequence's own behind it; default 0.", 0, MaxTokens);
     private readonly Option<int[]> _newTokens = NumberList.Option("--new-tokens", "New tokens of each sequence; default 32.", 2, MaxTokens);
-    private readonly Option<string> _computeType = Values.Choice(
-        "--compute-type", "Type of activations and KV memory.", ElementType.Float32.ShortName(),
-        ElementType.Float32.ShortName(), ElementType.BFloat16.ShortName());
-
+    private readonly Option<string> _computeType = DeviceArguments.MakeComputeType();
     private readonly Option<string> _weightType = ModelArguments.MakeWeightType();
     private readonly Option<long?> _maxKvMemory = Values.OptionalInteger(
-        "--max-kv-memory", "The most KV memory, in MiB; half of the memory when not given.", 1L, 1L << 30);
+        "--max-kv-memory", $"The most KV memory, in MiB; {ModelArguments.KvMemoryRule} when not given.", 1L, 1L << 30);
 
     public GenerationArguments(Command command)
     {
@@ -58,7 +55,13 @@ internal sealed class GenerationArguments
         return Directory.Exists(folder) ? folder : throw new InputException($"There is no model folder '{folder}'.");
     }
 
-    /// <summary>What is to be measured.</summary>
+    /// <summary>The type of activations and KV memory that was asked for; null leaves it to the backend.</summary>
+    public ElementType? ComputeType(ParseResult parsed) => DeviceArguments.ParseComputeType(parsed.GetValue(_computeType));
+
+    /// <summary>The KV memory that was asked for, in bytes; null leaves it to the backend.</summary>
+    public long? MaxKvBytes(ParseResult parsed) => parsed.GetValue(_maxKvMemory) << 20;
+
+    /// <summary>What is to be measured; what the options leave to the backend has to be filled in.</summary>
     public GenerationSetup Read(ParseResult parsed, SharingMode[] modes, int repeats)
     {
         GenerationCell[] cells =
@@ -69,11 +72,9 @@ internal sealed class GenerationArguments
                from batch in NumberList.Get(parsed, _batch, 1, 8, 32, 64)
                select new GenerationCell(batch, prefix, suffix, newTokens),
         ];
-        ElementType computeType = parsed.GetValue(_computeType) == ElementType.BFloat16.ShortName() ? ElementType.BFloat16 : ElementType.Float32;
-        long maxBytes = parsed.GetValue(_maxKvMemory) << 20 ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2;
         string name = parsed.GetValue(_randomModel) is { } size ? $"random {size}"
             : parsed.GetValue(_model) is { } folder ? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder)) : Embedded;
         WeightType weightType = ModelArguments.ParseWeightType(parsed.GetValue(_weightType));
-        return new GenerationSetup(name, computeType, weightType, cells, modes, repeats, maxBytes);
+        return new GenerationSetup(name, ComputeType(parsed) ?? ElementType.Float32, weightType, cells, modes, repeats, MaxKvBytes(parsed) ?? 0);
     }
 }

@@ -3,6 +3,7 @@ using Hydragen.Cli.Commands;
 using Hydragen.Cli.Output;
 using Hydragen.Core;
 using Hydragen.Cpu;
+using Hydragen.Cuda;
 
 namespace Hydragen.Cli.Bench;
 
@@ -25,33 +26,39 @@ internal static class GenerationBenchCommand
         var command = new Verb("generate", "Prefill and decode of a model, with sharing and without.", Details);
         var sweep = new GenerationArguments(command);
         SharingMode[] modes = Enum.GetValues<SharingMode>();
-        var arguments = new BenchArguments(command, defaultRepeats: 3, ["cpu"], [.. modes.Select(mode => mode.Name())]);
+        var arguments = new BenchArguments(command, defaultRepeats: 3, [DeviceArguments.Cpu, DeviceArguments.Cuda], [.. modes.Select(mode => mode.Name())]);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
             GenerationSetup setup = sweep.Read(parsed, [.. arguments.Modes(parsed).Select(name => modes.Single(mode => mode.Name() == name))], arguments.Repeats(parsed));
             ModelSize? size = sweep.RandomModelSize(parsed);
             string? folder = size is null ? sweep.ModelFolder(parsed) : null;
             arguments.CheckPlot(parsed);
-            var probe = new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
-            Task<Ceilings> MeasureCeilingsAsync() => Task.Run(
-                () => probe.MeasureCeilings(Machine.Current.LastLevelCacheBytes, setup.MaxKvBytes / 4, cancellationToken), CancellationToken.None);
-            Ceilings ceilings = await MeasureCeilingsAsync();
+            DeviceArguments.CheckWeightType(arguments.Device(parsed), setup.WeightType);
+            IComputeBackend backend = DeviceArguments.CreateBackend(arguments.Device(parsed), arguments.Threads(parsed));
+            // What the processor can do says nothing about a run on a GPU.
+            MachineProbe? probe = DeviceArguments.IsCuda(arguments.Device(parsed))
+                ? null : new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
+            long maxKvBytes = sweep.MaxKvBytes(parsed) ?? backend.Memory.DefaultCacheBytes;
+            Task<ICeilings> MeasureCeilingsAsync() => Task.Run(() => MeasureCeilings(backend, probe, maxKvBytes, cancellationToken), CancellationToken.None);
+            ICeilings ceilings = await MeasureCeilingsAsync();
 
             var options = new LanguageModelOptions
             {
-                ComputeType = setup.ComputeType,
+                ComputeType = sweep.ComputeType(parsed),
                 WeightType = setup.WeightType,
-                NumThreads = arguments.Threads(parsed),
-                MaxKvBytes = setup.MaxKvBytes,
+                MaxKvBytes = sweep.MaxKvBytes(parsed),
                 MaxBatchRows = Math.Max(new LanguageModelOptions().MaxBatchRows, setup.Cells.Max(cell => cell.Batch)),
+                Backend = backend,
+                OwnsBackend = true,
             };
             using LanguageModel model = await LoadAsync(terminal, folder, size, setup.ContextLength, options, cancellationToken);
+            setup = setup with { ComputeType = model.Engine.Model.KvCacheShape.ElementType, MaxKvBytes = model.Engine.MaxKvBytes };
             if (setup.ContextLength > model.Configuration.MaxContextLength)
             {
                 throw new InputException(
                     $"--prefix, --suffix and --new-tokens reach {setup.ContextLength} tokens, but the model's context holds {model.Configuration.MaxContextLength}.");
             }
-            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, model.Engine.Model.Backend, ceilings);
+            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, backend, ceilings) { Software = backend is CudaBackend ? GpuDevice.DescribeSoftware() : null };
             header.WriteNotes(terminal);
             JsonLines? output = arguments.Output(parsed, terminal);
             if (output is not null) header.WriteJson(output);
@@ -74,6 +81,13 @@ internal static class GenerationBenchCommand
             arguments.WritePlot(parsed, report.Chart());
         });
         return command;
+    }
+
+    private static ICeilings MeasureCeilings(IComputeBackend backend, MachineProbe? probe, long maxKvBytes, CancellationToken cancellationToken)
+    {
+        if (backend is not CudaBackend gpu) return probe!.MeasureCeilings(Machine.Current.LastLevelCacheBytes, maxKvBytes / 4, cancellationToken);
+        using var meter = new CudaMeter(gpu);
+        return GpuCeilings.Measure(meter, gpu.Memory.AvailableBytes / 2, cancellationToken);
     }
 
     private static async Task<LanguageModel> LoadAsync(

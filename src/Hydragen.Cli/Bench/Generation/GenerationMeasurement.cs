@@ -7,10 +7,10 @@ namespace Hydragen.Cli.Bench;
 /// <param name="Cell">The cell.</param>
 /// <param name="Mode">The mode.</param>
 /// <param name="Rounds">What each round cost; rounds of different modes belong together. Empty when it did not run.</param>
-/// <param name="State">The machine around the rounds.</param>
+/// <param name="State">The processor around the rounds; null when it did not run or another device computed.</param>
 /// <param name="Skipped">Why it did not run, or null.</param>
 internal sealed record GenerationMeasurement(
-    GenerationCell Cell, SharingMode Mode, IReadOnlyList<GenerationStatistics> Rounds, MachineState State, string? Skipped)
+    GenerationCell Cell, SharingMode Mode, IReadOnlyList<GenerationStatistics> Rounds, MachineState? State, string? Skipped)
 {
     public Spread PrefillSeconds => Spread.Of(Rounds.Select(round => round.PrefillTime.TotalSeconds));
 

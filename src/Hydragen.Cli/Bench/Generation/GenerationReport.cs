@@ -7,7 +7,7 @@ using Spectre.Console;
 namespace Hydragen.Cli.Bench;
 
 /// <summary>The results of the generation benchmark, for people, programs and the eye.</summary>
-internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration model, Ceilings ceilings)
+internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration model, ICeilings ceilings)
 {
     private readonly List<GenerationMeasurement> _rows = [];
 
@@ -31,7 +31,7 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         terminal.Note("PP: tokens of the shared prompt; own: prompt tokens of each sequence behind it; TG: new tokens of each of B sequences; N_KV: tokens in KV memory; T: median time; S: tokens a second.");
         foreach (GenerationMeasurement row in _rows.Where(row => row.Skipped is not null))
             terminal.Note($"PP {row.Cell.Prefix}, own {row.Cell.Suffix}, TG {row.Cell.NewTokens}, B {row.Cell.Batch}, {row.Mode.Name()}: does not fit; {row.Skipped}");
-        BenchTable.NoteNoise(terminal, _rows.Where(row => row.Skipped is null).DistinctBy(row => row.Cell).Select(row => row.State));
+        BenchTable.NoteNoise(terminal, _rows.Where(row => row.State is not null).DistinctBy(row => row.Cell).Select(row => row.State!.Value));
     }
 
     /// <summary>Decode speed.</summary>
@@ -72,9 +72,9 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
             row.DecodeSeconds.Median.ToString("0.000", culture),
             string.Create(culture, $"{speed.Median:0.0} ({speed.Min:0.0}–{speed.Max:0.0})"),
             ofCeiling?.Median.ToString("0 %", culture) ?? "",
-            Gflops(row).ToString("0.0", culture), (Gflops(row) / Peak).ToString("0 %", culture),
+            Gflops(row).ToString("0.0", culture), (Gflops(row) / Peak)?.ToString("0 %", culture) ?? "",
             gain is { } spread ? string.Create(culture, $"{spread.Median:0.00} ({spread.Min:0.00}–{spread.Max:0.00})") : "",
-            string.Create(culture, $"{(row.State.IsQuiet ? "quiet" : "noisy")} {row.State.Share:0 %}"),
+            row.State is { } state ? string.Create(culture, $"{(state.IsQuiet ? "quiet" : "noisy")} {state.Share:0 %}") : "",
         ];
     }
 
@@ -101,14 +101,14 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         json.WriteSpread("prefill_tokens_per_second", row.PrefillSpeed);
         json.WriteSpread("decode_tokens_per_second", row.DecodeSpeed);
         json.WriteNumber("decode_gflops", Gflops(row));
-        json.WriteNumber("share_of_fma", Gflops(row) / ceilings.FmaGflops);
-        json.WriteNumber("share_of_peak", Gflops(row) / Peak);
+        if (ceilings is Ceilings processor) json.WriteNumber("share_of_fma", Gflops(row) / processor.FmaGflops);
+        if (Peak is { } peak) json.WriteNumber("share_of_peak", Gflops(row) / peak);
         if (row.Mode != SharingMode.Hydragen && Row(row.Cell, SharingMode.Hydragen)?.SpeedRelativeTo(row) is { } gain)
             json.WriteSpread("hydragen_speed_relative_to_this", gain);
-        json.WriteState(row.State);
+        if (row.State is { } state) json.WriteState(state);
     });
 
-    private double Peak => ceilings.PeakGflops(setup.ComputeType);
+    private double? Peak => ceilings.PeakGflops(setup.ComputeType);
 
     private GenerationMeasurement? Row(GenerationCell cell, SharingMode mode) => _rows.Find(row => row.Cell == cell && row.Mode == mode);
 

@@ -1,32 +1,44 @@
 using Hydragen.Core;
-using Hydragen.Testing;
 
-namespace Hydragen.Cpu.Tests;
+namespace Hydragen.Testing;
 
 /// <summary>A random weight matrix, handed out in whatever pieces the backend asks for.</summary>
-internal sealed class TestMatrix : MatrixSource
+public sealed class TestMatrix : MatrixSource
 {
     private readonly float[] _bias;
 
-    public TestMatrix(Random random, int outputSize, int inputSize, ElementType type, bool hasBias)
+    /// <param name="random">Where weights and bias come from.</param>
+    /// <param name="outputSize">Rows.</param>
+    /// <param name="inputSize">Columns.</param>
+    /// <param name="type">How the weights are stored.</param>
+    /// <param name="hasBias">Whether there is a bias.</param>
+    /// <param name="isBiasStored">Whether the bias is rounded to that type, too.</param>
+    public TestMatrix(Random random, int outputSize, int inputSize, ElementType type, bool hasBias, bool isBiasStored = false)
     {
         OutputSize = outputSize;
         InputSize = inputSize;
         ElementType = type;
         Weights = RandomTensors.Round(RandomTensors.Normal(random, outputSize * inputSize), type);
         _bias = hasBias ? RandomTensors.Normal(random, outputSize) : [];
+        if (isBiasStored) RandomTensors.Round(_bias, type);
     }
 
+    /// <summary>Row-major, rounded to the type.</summary>
     public float[] Weights { get; }
 
+    /// <inheritdoc/>
     public override int OutputSize { get; }
 
+    /// <inheritdoc/>
     public override int InputSize { get; }
 
+    /// <inheritdoc/>
     public override ElementType ElementType { get; }
 
+    /// <inheritdoc/>
     public override ReadOnlyMemory<float> Bias => _bias;
 
+    /// <inheritdoc/>
     public override void ReadRows(int firstRow, Span<byte> rows)
     {
         int elementSize = ElementType.SizeInBytes();
@@ -45,7 +57,10 @@ internal sealed class TestMatrix : MatrixSource
     }
 
     /// <summary>row · weightsᵀ + bias in FP64, and the bound of its FP32 error.</summary>
-    public (double Value, double Tolerance) Dot(ReadOnlySpan<float> row, int output)
+    /// <param name="row">The row.</param>
+    /// <param name="output">Which row of the matrix.</param>
+    /// <param name="truncates">Whether sums may be cut off instead of rounded, as tensor cores do.</param>
+    public (double Value, double Tolerance) Dot(ReadOnlySpan<float> row, int output, bool truncates = false)
     {
         double sum = 0, squares = 0;
         for (int k = 0; k < InputSize; k++)
@@ -54,7 +69,8 @@ internal sealed class TestMatrix : MatrixSource
             sum += term;
             squares += term * term;
         }
+        double truncated = truncates ? Tolerance.TruncatedSum(sum, squares, InputSize) : 0;
         if (_bias.Length > 0) sum += _bias[output];
-        return (sum, Tolerance.DotProduct(squares, InputSize) + Tolerance.Elementwise * Math.Abs(sum));
+        return (sum, Tolerance.DotProduct(squares, InputSize) + Tolerance.Elementwise * Math.Abs(sum) + truncated);
     }
 }

@@ -1,0 +1,38 @@
+// output[r, i] = activation(gateUp[r, i]) * gateUp[r, intermediateSize + i].
+// Grid (numRows * blocksPerRow), block THREADS. Defines: INPUT, OUTPUT: element types; ACTIVATION: 0 SiLU, 1 GELU, 2 GELU by tanh;
+// VECTOR: 8 when intermediateSize is a multiple of it, else 1.
+#include "rows.cuh"
+
+struct ActivationParameters
+{
+    const void* gateUp;  // [numRows, 2 * intermediateSize], INPUT
+    void* output;        // [numRows, intermediateSize], OUTPUT
+    int intermediateSize;
+    int blocksPerRow;
+};
+
+DEVICE float activate(float x)
+{
+#if ACTIVATION == 0
+    return x / (1.0f + expf(-x));
+#elif ACTIVATION == 1
+    return x * normcdff(x);
+#else
+    // (1 + tanh u) / 2 = 1 / (1 + e^-2u); sqrt(8 / pi) = 1.5957691216...
+    return x / (1.0f + expf(-1.595769121605731f * (x + 0.044715f * x * x * x)));
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) gated_activation(const ActivationParameters p)
+{
+    int row = blockIdx.x / p.blocksPerRow;
+    int column = ((blockIdx.x - row * p.blocksPerRow) * THREADS + threadIdx.x) * VECTOR;
+    if (column >= p.intermediateSize) return;
+    float gate[VECTOR], up[VECTOR];
+    long long source = 2LL * row * p.intermediateSize + column;
+    load_elements<INPUT, VECTOR>(gate, p.gateUp, source);
+    load_elements<INPUT, VECTOR>(up, p.gateUp, source + p.intermediateSize);
+#pragma unroll
+    for (int i = 0; i < VECTOR; i++) gate[i] = activate(gate[i]) * up[i];
+    store_elements<OUTPUT, VECTOR>(p.output, (long long)row * p.intermediateSize + column, gate);
+}

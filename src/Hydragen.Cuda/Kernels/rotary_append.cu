@@ -1,0 +1,94 @@
+// Takes the joint projection of queries, keys and values: normalises and rotates the heads of queries and keys, stores the queries, and
+// stores keys and values in a KV cache. LANES neighbouring lanes hold one head, 8 elements each.
+// Grid (ceil(numRows * (numHeads + 2 * numKvHeads) / HEADS_PER_BLOCK)), block THREADS.
+// Defines: HEAD_DIM, STORAGE as in common.cuh; INPUT, QUERY: element types of the projection and of the stored queries; NORM, ROTARY: 0 or 1.
+#include "common.cuh"
+#include "rows.cuh"
+
+#define CHUNKS (HEAD_DIM / 8)
+#define LANES (CHUNKS <= 1 ? 1 : CHUNKS <= 2 ? 2 : CHUNKS <= 4 ? 4 : CHUNKS <= 8 ? 8 : CHUNKS <= 16 ? 16 : 32)
+#define HEADS_PER_BLOCK (THREADS / LANES)
+
+struct RotaryAppendParameters
+{
+    const void* queryKeyValue;  // [numRows, numHeads + 2 * numKvHeads, HEAD_DIM], INPUT
+    const u64* tokens;          // [numRows]: address of the token's page + its slot in it
+    const u64* factors;         // [numRows]: address of the cosines [rotaryDim / 2] and then the sines of the row's position
+    const float* queryWeight;   // [HEAD_DIM]; null without NORM
+    const float* keyWeight;     // [HEAD_DIM]; null without NORM
+    void* query;                // [numRows, numHeads, HEAD_DIM], QUERY
+    u64 layerOffset;            // bytes from the start of a page to the layer
+    int numRows;
+    int numHeads;
+    int numKvHeads;
+    int rotaryDim;
+    float epsilon;
+};
+
+DEVICE void store_in_page(u8* image, int slot, int chunk, const float (&values)[8])
+{
+#if STORAGE == FLOAT32
+    store_elements<FLOAT32, 8>(image + image_offset(slot, 2 * chunk), 0, values);
+#else
+    store_elements<STORAGE, 8>(image + image_offset(slot, chunk), 0, values);
+#endif
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) rotary_append(const RotaryAppendParameters p)
+{
+    int heads_per_row = p.numHeads + 2 * p.numKvHeads;
+    long long index = (long long)blockIdx.x * HEADS_PER_BLOCK + threadIdx.x / LANES;
+    int chunk = threadIdx.x % LANES, row = (int)(index / heads_per_row), head = (int)(index % heads_per_row);
+    // All lanes of a warp take part in the sums.
+    bool is_valid = row < p.numRows && chunk < CHUNKS;
+    bool is_value = head >= p.numHeads + p.numKvHeads;
+    float values[8] = {};
+    if (is_valid) load_elements<INPUT, 8>(values, p.queryKeyValue, index * HEAD_DIM + chunk * 8);
+#if NORM
+    float squares = 0.0f;
+#pragma unroll
+    for (int i = 0; i < 8; i++) squares += values[i] * values[i];
+#pragma unroll
+    for (int mask = LANES / 2; mask > 0; mask >>= 1) squares += shuffle_xor(squares, mask);
+    if (is_valid && !is_value)
+    {
+        float factor = 1.0f / sqrtf(squares / HEAD_DIM + p.epsilon), weight[8];
+        load_elements<FLOAT32, 8>(weight, head < p.numHeads ? p.queryWeight : p.keyWeight, chunk * 8);
+#pragma unroll
+        for (int i = 0; i < 8; i++) values[i] *= factor * weight[i];
+    }
+#endif
+#if ROTARY
+    // The partner of an element is rotaryDim / 2 elements away, which need not be a whole number of chunks.
+    __shared__ float rotated[HEADS_PER_BLOCK][LANES * 8];
+    float* own = rotated[threadIdx.x / LANES];
+#pragma unroll
+    for (int i = 0; i < 8; i++) own[chunk * 8 + i] = values[i];
+    warp_barrier();
+    if (is_valid && !is_value)
+    {
+        const float* cosines = (const float*)p.factors[row];
+        int half = p.rotaryDim / 2;
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+        {
+            int element = chunk * 8 + i;
+            if (element >= p.rotaryDim) break;
+            bool is_first = element < half;
+            int pair = is_first ? element : element - half;
+            float partner = own[is_first ? element + half : pair], sine = cosines[half + pair];
+            values[i] = values[i] * cosines[pair] + partner * (is_first ? -sine : sine);
+        }
+    }
+#endif
+    if (!is_valid) return;
+    if (head < p.numHeads)
+    {
+        store_elements<QUERY, 8>(p.query, ((long long)row * p.numHeads + head) * HEAD_DIM + chunk * 8, values);
+        return;
+    }
+    u64 token = p.tokens[row];
+    int kv_head = head - p.numHeads - (is_value ? p.numKvHeads : 0);
+    u8* image = (u8*)(token / PAGE_SIZE * PAGE_SIZE) + p.layerOffset + (u64)kv_head * (2 * IMAGE_BYTES) + (is_value ? IMAGE_BYTES : 0);
+    store_in_page(image, (int)(token % PAGE_SIZE), chunk, values);
+}

@@ -1,0 +1,155 @@
+using System.Runtime.CompilerServices;
+using Hydragen.Core;
+
+namespace Hydragen.Cuda;
+
+/// <summary>The operators of a model on checked arguments: kernels and matrix products put into the device's stream.</summary>
+internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, KernelCache cache) : IDisposable
+{
+    private readonly OperatorKernels _kernels = new(library);
+    private readonly DeviceScratch _tokenIds = new(device), _indexes = new(device), _randoms = new(device);
+    private readonly RowInputs _rowInputs = new(device);
+    private readonly ConditionalWeakTable<RotaryEmbedding, DeviceRotaryTable> _rotaryTables = [];
+    private WeightLoader? _loader;
+    private LinearOperator? _linear;
+
+    /// <summary>Linear layers.</summary>
+    public LinearOperator Linear => _linear ??= new LinearOperator(device, _kernels, cache);
+
+    /// <summary>Loads weights.</summary>
+    public CudaMatrix Pack(MatrixSource source)
+    {
+        Linear.Open();
+        return new CudaMatrix(device, _loader ??= new WeightLoader(device), source);
+    }
+
+    public void EmbeddingLookup(CudaMatrix table, ReadOnlySpan<int> tokenIds, float scale, CudaBuffer output)
+    {
+        device.MakeCurrent();
+        nint ids = _tokenIds.Reserve(Math.Max(1, tokenIds.Length) * sizeof(int));
+        device.Upload(ids, tokenIds);
+        _kernels.Embedding(table.Type, table.InputSize).Launch(tokenIds.Length, 1, new EmbeddingParameters
+        {
+            Table = table.Weights,
+            TokenIds = ids,
+            Output = output.Address,
+            HiddenSize = table.InputSize,
+            Pitch = table.Pitch,
+            Scale = scale,
+        });
+    }
+
+    /// <param name="input">The rows, or what is added to them.</param>
+    /// <param name="residual">What <paramref name="input"/> is added to; null to normalise the input itself.</param>
+    /// <param name="deltaScale">Factor on the input when it is added.</param>
+    /// <param name="numRows">Rows.</param>
+    /// <param name="weight">Of the norm.</param>
+    /// <param name="epsilon">Of the norm.</param>
+    /// <param name="output">Receives the normalised rows.</param>
+    public void Norm(CudaBuffer input, CudaBuffer? residual, float deltaScale, int numRows, CudaBuffer weight, float epsilon, CudaBuffer output)
+    {
+        device.MakeCurrent();
+        int hiddenSize = (int)weight.Length;
+        _kernels.Norm(input.ElementType, output.ElementType, residual is not null, hiddenSize).Launch(numRows, 1, new RmsNormParameters
+        {
+            Input = input.Address,
+            Residual = residual?.Address ?? 0,
+            Weight = weight.Address,
+            Output = output.Address,
+            HiddenSize = hiddenSize,
+            Epsilon = epsilon,
+            DeltaScale = deltaScale,
+        });
+    }
+
+    public void RotaryAppend(
+        CudaBuffer queryKeyValue, AttentionShape shape, QueryKeyNorm? norm, RotaryEmbedding? rotary,
+        ReadOnlySpan<int> positions, ReadOnlySpan<int> slots, CudaKvCache cache, int layer, CudaBuffer query)
+    {
+        if (positions.IsEmpty) return;
+        device.MakeCurrent();
+        _rowInputs.Prepare(positions, slots, cache, rotary is null ? null : TableOf(rotary));
+        long numHeads = (long)positions.Length * (shape.NumHeads + 2 * shape.NumKvHeads);
+        int headsPerBlock = OperatorVariants.HeadsPerRotaryBlock(shape.HeadDim);
+        CudaKernel kernel = _kernels.RotaryAppend(
+            shape.HeadDim, cache.Shape.ElementType, queryKeyValue.ElementType, query.ElementType, norm is not null, rotary is not null);
+        kernel.Launch((numHeads + headsPerBlock - 1) / headsPerBlock, 1, new RotaryAppendParameters
+        {
+            QueryKeyValue = queryKeyValue.Address,
+            Tokens = _rowInputs.Tokens,
+            Factors = _rowInputs.Factors,
+            QueryWeight = (norm?.QueryWeight as CudaBuffer)?.Address ?? 0,
+            KeyWeight = (norm?.KeyWeight as CudaBuffer)?.Address ?? 0,
+            Query = query.Address,
+            LayerOffset = cache.LayerOffset(layer),
+            NumRows = positions.Length,
+            NumHeads = shape.NumHeads,
+            NumKvHeads = shape.NumKvHeads,
+            RotaryDim = rotary?.RotaryDim ?? 0,
+            Epsilon = norm?.Epsilon ?? 0,
+        });
+    }
+
+    public void GatedActivation(CudaBuffer gateUp, int numRows, int intermediateSize, ActivationKind activation, CudaBuffer output)
+    {
+        device.MakeCurrent();
+        int blocksPerRow = OperatorVariants.ActivationBlocks(intermediateSize);
+        _kernels.Activation(gateUp.ElementType, output.ElementType, activation, intermediateSize).Launch(
+            (long)numRows * blocksPerRow, 1, new ActivationParameters
+            {
+                GateUp = gateUp.Address,
+                Output = output.Address,
+                IntermediateSize = intermediateSize,
+                BlocksPerRow = blocksPerRow,
+            });
+    }
+
+    public void IndexOfMaximum(CudaBuffer rows, int rowSize, Span<int> indexes)
+    {
+        if (indexes.IsEmpty) return;
+        device.MakeCurrent();
+        nint found = _indexes.Reserve(indexes.Length * sizeof(int));
+        _kernels.RowMaximum().Launch(indexes.Length, 1, new RowMaximumParameters { Rows = rows.Address, Indexes = found, RowSize = rowSize });
+        device.Download(indexes, found);
+    }
+
+    public void Sample(CudaBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
+    {
+        if (indexes.IsEmpty) return;
+        device.MakeCurrent();
+        nint found = _indexes.Reserve(indexes.Length * sizeof(int)), drawn = _randoms.Reserve(randoms.Length * sizeof(double));
+        device.Upload(drawn, randoms);
+        _kernels.RowSample().Launch(indexes.Length, 1, new RowSampleParameters
+        {
+            Rows = rows.Address,
+            Randoms = drawn,
+            Indexes = found,
+            RowSize = rowSize,
+            InverseTemperature = 1 / temperature,
+            MinWeight = minP,
+        });
+        device.Download(indexes, found);
+    }
+
+    public void Dispose()
+    {
+        _linear?.Dispose();
+        _loader?.Dispose();
+        _tokenIds.Dispose();
+        _indexes.Dispose();
+        _randoms.Dispose();
+        _rowInputs.Dispose();
+        foreach (KeyValuePair<RotaryEmbedding, DeviceRotaryTable> entry in _rotaryTables) entry.Value.Dispose();
+        _rotaryTables.Clear();
+    }
+
+    private DeviceRotaryTable TableOf(RotaryEmbedding rotary)
+    {
+        if (!_rotaryTables.TryGetValue(rotary, out DeviceRotaryTable? table))
+        {
+            table = new DeviceRotaryTable(device, rotary);
+            _rotaryTables.Add(rotary, table);
+        }
+        return table;
+    }
+}

@@ -1,0 +1,15 @@
+using System.Runtime.InteropServices;
+
+namespace Hydragen.Cuda;
+
+/// <summary>The parameter of the kernel that draws from rows; laid out as in <c>row_sample.cu</c>, where the fields are described.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct RowSampleParameters
+{
+    public nint Rows;
+    public nint Randoms;
+    public nint Indexes;
+    public int RowSize;
+    public float InverseTemperature;
+    public float MinWeight;
+}

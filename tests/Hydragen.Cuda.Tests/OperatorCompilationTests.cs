@@ -1,0 +1,67 @@
+using Hydragen.Core;
+
+namespace Hydragen.Cuda.Tests;
+
+/// <summary>Every kernel of a model's operators compiles, without spills and warnings; needs NVRTC but no GPU.</summary>
+public sealed class OperatorCompilationTests
+{
+    private static readonly ElementType[] Types = Enum.GetValues<ElementType>();
+
+    /// <summary>The kernels that are compiled here.</summary>
+    public static IReadOnlyCollection<string> Names { get; } =
+        ["embedding_lookup", "rms_norm", "rotary_append", "gated_activation", "linear_input", "linear_output", "row_maximum", "row_sample"];
+
+    [Theory]
+    [InlineData(80)]
+    [InlineData(90)]
+    public void Row_kernels_compile_without_spills_and_warnings(int computeCapability)
+    {
+        var variants = new List<KernelVariant> { OperatorVariants.RowMaximum, OperatorVariants.RowSample };
+        foreach (ElementType type in Types)
+        {
+            foreach (int size in (int[])[1, 70, 768, 5120, 16384]) variants.Add(OperatorVariants.Embedding(type, size));
+            foreach (ElementType output in Types)
+            {
+                foreach (int size in (int[])[45, 768, 5120, 8192, 16384]) variants.AddRange([OperatorVariants.Norm(type, output, false, size), OperatorVariants.Norm(type, output, true, size)]);
+                foreach (ActivationKind activation in Enum.GetValues<ActivationKind>())
+                {
+                    foreach (int size in (int[])[45, 13824]) variants.Add(OperatorVariants.Activation(type, output, activation, size));
+                }
+                variants.Add(OperatorVariants.LinearInput(type, output));
+                variants.Add(OperatorVariants.LinearOutput(output, OperatorVariants.Pieces(type, output)));
+            }
+        }
+        Verify(computeCapability, variants);
+    }
+
+    [Theory]
+    [InlineData(80)]
+    [InlineData(90)]
+    public void Rotary_kernels_compile_without_spills_and_warnings(int computeCapability)
+    {
+        var variants = new List<KernelVariant>();
+        foreach (int headDim in (int[])[8, 40, 64, 80, 128, 256])
+        {
+            foreach (ElementType type in Types)
+            {
+                foreach (bool hasNorm in (bool[])[false, true])
+                    variants.AddRange([OperatorVariants.RotaryAppend(headDim, type, type, type, hasNorm, true), OperatorVariants.RotaryAppend(headDim, type, ElementType.Float32, type, hasNorm, false)]);
+            }
+        }
+        Verify(computeCapability, variants);
+    }
+
+    private static void Verify(int computeCapability, IEnumerable<KernelVariant> variants)
+    {
+        if (!NativeLibraries.HasCompiler) Assert.Skip("NVRTC was not found.");
+        var compiler = new KernelCompiler(new Version(computeCapability / 10, computeCapability % 10), new KernelCache(null));
+        Parallel.ForEach(variants.Distinct(), variant =>
+        {
+            Assert.Contains(variant.Name, Names);
+            ResourceUsage usage = compiler.Compile(variant).Usage;
+            Assert.True(usage.SpillBytes == 0 && usage.StackBytes == 0, $"{variant} spills {usage.SpillBytes} bytes and has a stack of {usage.StackBytes}.");
+            Assert.True(usage.Warnings.Count == 0, $"{variant}: {string.Join("; ", usage.Warnings)}");
+            Assert.InRange(usage.NumRegisters, 1, 65536 / variant.NumThreads);
+        });
+    }
+}
