@@ -23,7 +23,7 @@ internal sealed unsafe class AmxTile : IDisposable
 
     private readonly ExecutableMemory _code;
     private readonly nint[] _kernels = new nint[Shapes.Length * LinesAhead.Length];
-    private readonly nint _configure, _release;
+    private readonly nint _configure, _release, _fetchToWrite;
 
     /// <summary>Generates the kernels; who makes them tests them.</summary>
     /// <param name="emit">Emits one kernel: row tiles, strips, lines ahead.</param>
@@ -33,11 +33,12 @@ internal sealed unsafe class AmxTile : IDisposable
         var builder = new CodeBuilder();
         ForEachKernel((tiles, strips, ahead) => _kernels[Index(tiles, strips, ahead)] = builder.Add(code => emit(code, tiles, strips, LinesAhead[ahead])));
         int configure = builder.Add(code => code.ldtilecfg(__[rdi]));
-        int release = builder.Add(code => code.tilerelease());
+        int release = builder.Add(code => code.tilerelease()), fetchToWrite = builder.Add(AmxTileEmitter.EmitFetchToWrite);
         _code = builder.Build();
         ForEachKernel((tiles, strips, ahead) => _kernels[Index(tiles, strips, ahead)] += _code.Address);
         _configure = _code.Address + configure;
         _release = _code.Address + release;
+        _fetchToWrite = _code.Address + fetchToWrite;
     }
 
     /// <summary>The kernels of this process, made and tested on first use; null where they cannot run.</summary>
@@ -87,6 +88,18 @@ internal sealed unsafe class AmxTile : IDisposable
 
     /// <summary>Gives the tiles of the calling thread up, so that switches to other threads save less.</summary>
     public void Release() => ((delegate* unmanaged<void>)_release)();
+
+    /// <summary>Asks for the cache lines of a block that will be written soon, to own them: another core may have read or written them last.</summary>
+    /// <param name="first">Any address.</param>
+    /// <param name="strideBytes">Bytes from one row to the next.</param>
+    /// <param name="numRows">At least 1.</param>
+    /// <param name="rowBytes">Bytes of a row, at least 1.</param>
+    public void FetchToWrite(byte* first, nint strideBytes, nint numRows, nint rowBytes)
+    {
+        const nuint lineMask = 63;
+        nint offset = (nint)((nuint)first & lineMask);
+        ((delegate* unmanaged<byte*, nint, nint, nint, void>)_fetchToWrite)(first - offset, strideBytes, numRows, rowBytes + offset);
+    }
 
     /// <summary>Computes one block.</summary>
     /// <param name="numTiles">Row tiles of 16 rows: 1, or 2 with one strip.</param>

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -25,25 +26,35 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
 
     public override int MaxVectors => BlockVectors * BlocksPerItem;
 
+    public override int MaxSplits => SplitSums.MaxSplits;
+
     public override bool ScalesExactly => true;
 
     public override int VectorMultiple => BlockVectors;
 
-    public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
+    public override int ScratchPerWorker(int headDim) => (Block.Size(headDim) + SplitSums.Size(MaxVectors, headDim)) / sizeof(float);
 
     public override void Execute(int item, int worker)
     {
         ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
         byte* scratch = (byte*)(Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim));
+        SplitSums splitSums = new(MaxVectors, Shape.HeadDim, scratch + Block.Size(Shape.HeadDim));
+        if (work.NumSplits > 1) splitSums.Clear(work.NumVectors);
         product.Begin();
         // The whole units that the block before passed over.
         (int Page, int Count) units = default;
-        for (int first = 0; first < work.NumVectors; first += BlockVectors)
+        for (int i = 0; i < work.NumSplits; i++)
         {
-            AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
-            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / BlockVectors, ref units, scratch);
+            AttentionItem split = work with { Split = work.Split + i };
+            AttentionItem next = i + 1 < work.NumSplits ? work with { Split = work.Split + i + 1 } : item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : split;
+            for (int first = 0; first < work.NumVectors; first += BlockVectors)
+            {
+                AttentionItem block = split with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
+                Run(block, i, next, first / BlockVectors, ref units, scratch, splitSums);
+            }
         }
         product.End();
+        if (work.NumSplits > 1) StoreSums(work, splitSums);
     }
 
     protected override void Divide(float* sums, float divisor)
@@ -51,7 +62,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
     }
 
-    private void Run(in AttentionItem item, in AttentionItem nextItem, int blockIndex, ref (int Page, int Count) units, byte* scratch)
+    private void Run(in AttentionItem item, int splitIndex, in AttentionItem nextItem, int blockIndex, ref (int Page, int Count) units, byte* scratch, in SplitSums splitSums)
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
@@ -99,7 +110,43 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             AddValues(block, unit);
         }
         for (int i = 0; i < item.NumVectors; i++)
-            Finish(item, segment, i, block.Sums + i * block.SumSize, Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth)), block.References[i]);
+        {
+            float* sums = block.Sums + i * block.SumSize;
+            float weight = Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth));
+            if (item.NumSplits > 1) AddSplit(item, segment, i, splitIndex, blockIndex * BlockVectors + i, splitSums, sums, weight, block.References[i]);
+            else Finish(item, segment, i, sums, weight, block.References[i]);
+        }
+    }
+
+    /// <summary>Keeps the weights of a split and adds its sums to those of the splits before.</summary>
+    private void AddSplit(in AttentionItem item, in AttentionSegment segment, int vector, int splitIndex, int vectorOfItem, in SplitSums splitSums, float* sums, float weight, float reference)
+    {
+        (int row, int head) = Locate(item, segment, vector);
+        if (Work.PartsOf(row) == 1)
+        {
+            Finish(item, segment, vector, sums, weight, reference);
+            return;
+        }
+        if (!AttentionWork.HasPart(segment, item.Split, Work.Plan.RowPositions[row])) return;
+        nint slot = SlotOf(item, row, head);
+        Parts.Weights[slot] = weight;
+        Parts.MaxBase2[slot] = reference;
+        Parts.Splits[slot] = PartialResults.NoSums;
+        splitSums.Add(vectorOfItem, splitIndex, sums, weight == 0 ? float.NegativeInfinity : reference);
+    }
+
+    private void StoreSums(in AttentionItem item, in SplitSums splitSums)
+    {
+        AttentionSegment segment = Work.Plan.Segments[item.Segment];
+        int headDim = Shape.HeadDim;
+        for (int i = 0; i < item.NumVectors; i++)
+        {
+            (int row, int head) = Locate(item, segment, i);
+            if (Work.PartsOf(row) == 1 || !AttentionWork.HasPart(segment, item.Split, Work.Plan.RowPositions[row])) continue;
+            nint slot = SlotOf(item, row, head);
+            new ReadOnlySpan<float>(splitSums.Total(i, out Parts.SumsMaxBase2[slot]), headDim).CopyTo(new Span<float>(Parts.Sums + slot * headDim, headDim));
+            Parts.Splits[slot] = item.Split;
+        }
     }
 
     /// <summary>How many units from a page on all vectors see whole, without anything added to their logits.</summary>
@@ -228,11 +275,13 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             if (low >= high) continue;
             int from = GroupDown(low), to = GroupUp(high);
             byte* values = (byte*)unit.Pages[page] + Cache.ValueOffset;
+            nint ahead = unit.Ahead[page];
             ushort* weights = block.Weights + offset + from;
             bool isUniform = unit.CommonLow - offset <= low && unit.CommonHigh - offset >= high;
             if (!isUniform || low > from || high < to)
             {
-                bool isFinite = CopyVisible(values, block.Values, from, to, low, high);
+                bool isFinite = CopyVisible(values, block.Values, from, to, low, high, ahead);
+                ahead = 0;
                 if (!isUniform && !isFinite)
                 {
                     AddValuesByVector(block, values, offset, from, to);
@@ -242,13 +291,13 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             }
             product.Multiply(
                 block.NumVectors, block.SumSize / TileShape.StripWidth, (byte*)weights, PairSoftmax.MaxUnitKeys * sizeof(ushort),
-                values + from * TileShape.StripWidth * sizeof(ushort), PageStripBytes, block.Sums, block.SumSize * sizeof(float), to - from, adds: true, unit.Ahead[page]);
+                values + from * TileShape.StripWidth * sizeof(ushort), PageStripBytes, block.Sums, block.SumSize * sizeof(float), to - from, adds: true, ahead);
         }
     }
 
-    /// <summary>Copies the values from one token to another, those outside of low to high as zeros; returns whether the rest is finite.</summary>
+    /// <summary>Copies the values from one token to another, those outside of low to high as zeros; returns whether the rest is finite. Fetches the lines so many bytes ahead.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private bool CopyVisible(byte* values, byte* destination, int from, int to, int low, int high)
+    private bool CopyVisible(byte* values, byte* destination, int from, int to, int low, int high, nint ahead)
     {
         Vector512<ushort> exponent = Vector512.Create((ushort)0x7F80), special = default;
         for (int strip = 0; strip < Cache.PaddedHeadDim / TileShape.StripWidth; strip++, values += PageStripBytes, destination += PageStripBytes)
@@ -258,6 +307,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
                 uint mask = (token >= low && token < high ? 0xFFFFu : 0) | (token + 1 >= low && token + 1 < high ? 0xFFFF0000u : 0);
                 nint line = token * TileShape.StripWidth * sizeof(ushort);
                 Vector512<ushort> pairs = (Vector512.Load((uint*)(values + line)) & Vector512.Create(mask)).AsUInt16();
+                if (ahead != 0) Sse.Prefetch1(values + line + ahead);
                 special |= Vector512.Equals(pairs & exponent, exponent);
                 Vector512.Store(pairs, (ushort*)(destination + line));
             }
@@ -272,7 +322,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         {
             int low = Math.Max(from, block.Lows[i] - offset), high = Math.Min(to, block.Highs[i] - offset);
             if (low >= high) continue;
-            CopyVisible(values, block.Values, from, to, low, high);
+            CopyVisible(values, block.Values, from, to, low, high, 0);
             float* sums = block.Sums + i * block.SumSize;
             Unsafe.CopyBlock(block.VectorWeights, block.Weights + i * PairSoftmax.MaxUnitKeys + offset, KvCache.PageSize * sizeof(ushort));
             Unsafe.CopyBlock(block.VectorSums, sums, (uint)block.SumSize * sizeof(float));
