@@ -68,6 +68,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         AttentionSegment segment = plan.Segments[item.Segment];
         Block block = new(item.NumVectors, Shape.HeadDim, scratch);
         LoadQueries(item, segment, ref block);
+        if (splitIndex == item.NumSplits - 1) FetchSlots(item, splitIndex, segment);
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         int unitPages = UnitKeys / KvCache.PageSize;
@@ -115,6 +116,16 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             float weight = Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth));
             if (item.NumSplits > 1) AddSplit(item, segment, i, splitIndex, blockIndex * BlockVectors + i, splitSums, sums, weight, block.References[i]);
             else Finish(item, segment, i, sums, weight, block.References[i]);
+        }
+    }
+
+    /// <summary>Fetches what the results will be written to, which others read last.</summary>
+    private void FetchSlots(in AttentionItem item, int splitIndex, in AttentionSegment segment)
+    {
+        for (int i = 0; i < item.NumVectors; i++)
+        {
+            (int row, int head) = Locate(item, segment, i);
+            if (Work.PartsOf(row) > 1) product.FetchToWrite((byte*)(Parts.Sums + (SlotOf(item, row, head) - splitIndex) * Shape.HeadDim), Shape.HeadDim * sizeof(float));
         }
     }
 

@@ -16,8 +16,16 @@ internal static class Logits
     /// <summary>The largest logit; NaN when any is NaN.</summary>
     public static float Max(ReadOnlySpan<float> logits)
     {
-        var best = new Vector<float>(float.NegativeInfinity);
-        int i = 0;
+        Vector<float> best = new(float.NegativeInfinity), second = best, third = best, fourth = best;
+        int i = 0, width = Vector<float>.Count;
+        for (; i <= logits.Length - 4 * width; i += 4 * width)
+        {
+            best = Vector.Max(best, new Vector<float>(logits[i..]));
+            second = Vector.Max(second, new Vector<float>(logits[(i + width)..]));
+            third = Vector.Max(third, new Vector<float>(logits[(i + 2 * width)..]));
+            fourth = Vector.Max(fourth, new Vector<float>(logits[(i + 3 * width)..]));
+        }
+        best = Vector.Max(Vector.Max(best, second), Vector.Max(third, fourth));
         for (; i <= logits.Length - Vector<float>.Count; i += Vector<float>.Count) best = Vector.Max(best, new Vector<float>(logits[i..]));
         float max = float.NegativeInfinity;
         for (int lane = 0; lane < Vector<float>.Count; lane++) max = MathF.Max(max, best[lane]);
