@@ -23,7 +23,8 @@ internal sealed unsafe class AmxAttention : IDisposable
     {
         _tile = tile;
         _headDim = headDim;
-        _unitPages = PairSoftmax.UnitKeys(headDim) / KvCache.PageSize;
+        UnitKeys = PairSoftmax.UnitKeys(headDim);
+        _unitPages = UnitKeys / KvCache.PageSize;
         _unitSteps = _unitPages * PageSteps;
         var builder = new CodeBuilder();
         Kernels few = Add(1), many = Add(2);
@@ -32,7 +33,7 @@ internal sealed unsafe class AmxAttention : IDisposable
         _many = many.At(_code.Address);
 
         Kernels Add(int numTiles) => new(AddKernel(numTiles, true, false), AddKernel(numTiles, true, true), AddKernel(numTiles, false, true));
-        nint AddKernel(int numTiles, bool scores, bool values) => builder.Add(code => new AmxAttentionEmitter(headDim, numTiles).Emit(code, scores, values));
+        nint AddKernel(int numTiles, bool scores, bool values) => builder.Add(code => new AmxAttentionEmitter(headDim, UnitKeys, numTiles).Emit(code, scores, values));
     }
 
     /// <summary>The kernel for a head size, made and tested on first use; null where it cannot run. There must be <see cref="AmxTile.Shared"/>.</summary>
@@ -61,6 +62,9 @@ internal sealed unsafe class AmxAttention : IDisposable
         attention.Dispose();
         return null;
     }
+
+    /// <summary>Keys of a unit.</summary>
+    public int UnitKeys { get; }
 
     /// <summary>Bytes that a call needs besides the state: two rings of scores and weights, totals and the steps.</summary>
     public static int ScratchBytes =>

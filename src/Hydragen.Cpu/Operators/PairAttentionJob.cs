@@ -22,7 +22,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     private const int GroupKeys = 32;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
 
-    private int UnitKeys => PairSoftmax.UnitKeys(Shape.HeadDim);
+    private int UnitKeys => fused?.UnitKeys ?? PairSoftmax.UnitKeys(Shape.HeadDim);
 
     public override int MaxVectors => BlockVectors * BlocksPerItem;
 
