@@ -43,7 +43,8 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
         int linesAhead = 2, numPairs = (numRows + PairRows - 1) / PairRows;
         while (linesAhead * numPairs < AmxTileEmitter.TileRows) linesAhead *= 2;
         nint numPasses = (steps + MaxStepsPerPass - 1) / MaxStepsPerPass, stepsPerPass = (steps + numPasses - 1) / numPasses;
-        nint nextItem = firstStrip + StripsPerItem < Matrix.NumStrips ? StripsPerItem * stripBytes : 0;
+        byte* nextStrips = NextStrips(firstStrip, stripBytes);
+        nint nextItem = nextStrips == null ? 0 : (nint)(nextStrips - strips);
         tile.Configure();
         for (nint step = 0; step < steps; step += stepsPerPass)
         {

@@ -46,9 +46,8 @@ internal sealed unsafe class AmxQuadTile : RegisterTile, IDisposable
             Steps = arguments.Depth / StepBytes,
             Adds = arguments.Adds,
         };
-        // Whoever is to fetch anything fetches what lies one pass ahead.
-        _tile.MultiplyRows(
-            numRows, numStrips, arguments.FirstAhead == arguments.B ? 0 : AmxTileEmitter.TileRows, LinearJob.StripBytesPerPass, tiles);
+        nint ahead = (nint)(arguments.FirstAhead - arguments.B);
+        _tile.MultiplyRows(numRows, numStrips, ahead == 0 ? 0 : AmxTileEmitter.TileRows, ahead, tiles);
     }
 
     private static AmxQuadTile? TryCreate(out string? whyNot)

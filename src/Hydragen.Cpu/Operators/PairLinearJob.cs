@@ -24,7 +24,7 @@ internal unsafe class PairLinearJob(PairTile tile) : LinearJob<Simd512, Vector51
         int elementSize = InputType.SizeInBytes();
         nint rowBytes = (nint)Matrix.InputSize * elementSize, stripBytes = Matrix.StripSize * sizeof(ushort);
         tile[InputType].MultiplyBlock(
-            Input + firstRow * rowBytes, rowBytes, numRows, Weights + firstStrip * stripBytes, stripBytes, numStrips,
+            Input + firstRow * rowBytes, rowBytes, numRows, Weights + firstStrip * stripBytes, stripBytes, numStrips, NextStrips(firstStrip, stripBytes),
             Matrix.InputSize, PairSize, PairSize * elementSize, sums);
     }
 }
