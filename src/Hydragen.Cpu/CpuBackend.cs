@@ -28,7 +28,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
     private readonly AttentionWork _work;
     private readonly MatrixProduct _matrixProduct;
     private readonly ConditionalWeakTable<RotaryEmbedding, RotaryTable> _rotaryTables = [];
-    private readonly Scratch _workerScratch, _partSums, _partWeights, _partMax, _partSumsMax, _partSplits;
+    private readonly Scratch _workerScratch, _partSums, _partWeights, _partMax;
     private readonly Lazy<IReadOnlyList<KernelChoice>> _kernels;
     private bool _isDisposed;
 
@@ -55,8 +55,6 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _partSums = new Scratch(allocator);
         _partWeights = new Scratch(allocator);
         _partMax = new Scratch(allocator);
-        _partSumsMax = new Scratch(allocator);
-        _partSplits = new Scratch(allocator);
         _pool = new WorkerPool(options?.NumThreads ?? Environment.ProcessorCount);
         _work = new AttentionWork(workspaceFloats, _pool.NumThreads);
         Description = $"CPU, {instructionSet.Title}, {_pool.NumThreads} {(_pool.NumThreads == 1 ? "thread" : "threads")}";
@@ -246,13 +244,12 @@ public sealed unsafe class CpuBackend : IComputeBackend
         }
         CpuKvCache pages = Check.Cache(cache, layer, shape);
         AttentionJob job = _operators.AttentionFor(source.ElementType, pages);
-        _work.Compile(plan, shape, job.MaxVectors, job.VectorMultiple, job.MaxSplits);
+        _work.Compile(plan, shape, job.MaxVectors, job.VectorMultiple);
         if (_work.MaxPage >= pages.Pages.Length)
             throw new ArgumentException($"The plan uses page {_work.MaxPage}, but the cache has {pages.NumPages} pages.", nameof(plan));
 
         var parts = new PartialResults(
-            _partSums.Floats((long)_work.NumSlots * shape.HeadDim), _partWeights.Floats(_work.NumSlots), _partMax.Floats(_work.NumSlots),
-            _partSumsMax.Floats(_work.NumSlots), (int*)_partSplits.Floats(_work.NumSlots));
+            _partSums.Floats((long)_work.NumSlots * shape.HeadDim), _partWeights.Floats(_work.NumSlots), _partMax.Floats(_work.NumSlots));
         float* logSumExps = logs is null ? null : (float*)logs.Pointer;
         job.Work = _work;
         job.Shape = shape;
@@ -342,8 +339,6 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _partSums.Dispose();
         _partWeights.Dispose();
         _partMax.Dispose();
-        _partSumsMax.Dispose();
-        _partSplits.Dispose();
     }
 
     // The kernels hold bare pointers; a buffer that its owner has dropped must not be finalized under them.

@@ -8,19 +8,16 @@ public sealed class AttentionWorkTests
     private static readonly AttentionShape Shape = new(8, 2, 64);
 
     [Theory]
-    [InlineData(1, 96, 1)]
-    [InlineData(2, 96, 1)]
-    [InlineData(16, 96, 1)]
-    [InlineData(16, 256, 1)]
-    [InlineData(64, 256, 1)]
-    [InlineData(1, 256, 4)]
-    [InlineData(2, 96, 2)]
-    [InlineData(16, 96, 4)]
-    public void Every_vector_meets_every_key_once_and_prefixes_stand_first(int numThreads, int maxVectors, int maxSplits)
+    [InlineData(1, 96)]
+    [InlineData(2, 96)]
+    [InlineData(16, 96)]
+    [InlineData(16, 256)]
+    [InlineData(64, 256)]
+    public void Every_vector_meets_every_key_once_and_prefixes_stand_first(int numThreads, int maxVectors)
     {
         AttentionPlan plan = MakePlan();
         var work = new AttentionWork(AttentionWork.DefaultWorkspaceFloats, numThreads);
-        work.Compile(plan, Shape, maxVectors, TileShape.MaxRows, maxSplits);
+        work.Compile(plan, Shape, maxVectors, TileShape.MaxRows);
         AttentionWave wave = Assert.Single(work.Waves.ToArray());
         Assert.Equal(work.Items.Length, wave.NumItems);
         var met = new HashSet<(int Segment, int Split, int KvHead, int Vector)>();
@@ -28,13 +25,9 @@ public sealed class AttentionWorkTests
         {
             AttentionItem item = work.Items[i];
             Assert.InRange(item.NumVectors, 1, maxVectors);
-            Assert.InRange(item.NumSplits, 1, maxSplits);
             Assert.Equal(i < wave.NumComputeBound, plan.Segments[item.Segment].NumRows > 1);
-            for (int split = 0; split < item.NumSplits; split++)
-            {
-                for (int vector = 0; vector < item.NumVectors; vector++)
-                    Assert.True(met.Add((item.Segment, item.Split + split, item.KvHead, item.FirstVector + vector)));
-            }
+            for (int vector = 0; vector < item.NumVectors; vector++)
+                Assert.True(met.Add((item.Segment, item.Split, item.KvHead, item.FirstVector + vector)));
         }
         // 3 splits of the prefix and one of each suffix.
         Assert.Equal((3 + 1) * NumSequences * Shape.NumHeads, met.Count);
@@ -46,26 +39,15 @@ public sealed class AttentionWorkTests
     public void A_prefix_is_cut_into_several_items_a_thread(int numThreads)
     {
         var work = new AttentionWork(AttentionWork.DefaultWorkspaceFloats, numThreads);
-        work.Compile(MakePlan(), Shape, 256, TileShape.MaxRows, 1);
+        work.Compile(MakePlan(), Shape, 256, TileShape.MaxRows);
         Assert.True(work.Waves[0].NumComputeBound >= 3 * numThreads);
-    }
-
-    [Theory]
-    [InlineData(1, 4)]
-    [InlineData(2, 2)]
-    [InlineData(16, 1)]
-    public void Items_go_over_several_splits_while_enough_of_them_are_left(int numThreads, int numSplits)
-    {
-        var work = new AttentionWork(AttentionWork.DefaultWorkspaceFloats, numThreads);
-        work.Compile(MakePlan(), Shape, 256, TileShape.MaxRows, 4);
-        Assert.Equal(Math.Min(3, numSplits), work.Items[0].NumSplits);
     }
 
     [Fact]
     public void Items_that_read_the_same_keys_are_neighbours()
     {
         var work = new AttentionWork(AttentionWork.DefaultWorkspaceFloats, 4);
-        work.Compile(MakePlan(), Shape, 96, TileShape.MaxRows, 1);
+        work.Compile(MakePlan(), Shape, 96, TileShape.MaxRows);
         var chunks = new List<(int Segment, int Split, int KvHead)>();
         foreach (AttentionItem item in work.Items)
         {

@@ -6,6 +6,8 @@ namespace Hydragen.Cpu;
 /// <summary>The fused attention kernel of one head size. Immutable; calls may run on any thread whose tiles are configured.</summary>
 internal sealed unsafe class AmxAttention : IDisposable
 {
+    // Longer ones read and write the sums of values less often, but few vectors, which wait for memory, take an eighth longer with them.
+    private const int MostUnitKeys = 128;
     private const int PageSteps = KvCache.PageSize / AmxAttentionEmitter.StepKeys;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
     private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort);
@@ -23,7 +25,7 @@ internal sealed unsafe class AmxAttention : IDisposable
     {
         _tile = tile;
         _headDim = headDim;
-        UnitKeys = PairSoftmax.UnitKeys(headDim);
+        UnitKeys = Math.Min(MostUnitKeys, PairSoftmax.UnitKeys(headDim));
         _unitPages = UnitKeys / KvCache.PageSize;
         _unitSteps = _unitPages * PageSteps;
         var builder = new CodeBuilder();

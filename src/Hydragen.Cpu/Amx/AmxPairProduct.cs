@@ -9,8 +9,6 @@ internal sealed unsafe class AmxPairProduct(AmxTile tile) : PairProduct
 
     public override void End() => tile.Release();
 
-    public override void FetchToWrite(byte* first, nint numBytes) => tile.FetchToWrite(first, 0, 1, numBytes);
-
     public override void Multiply(
         int numRows, int numStrips, byte* a, nint aStrideBytes, byte* b, nint stripStrideBytes, float* c, nint cStrideBytes,
         int depth, bool adds, nint ahead)

@@ -5,12 +5,11 @@ namespace Hydragen.Cpu;
 /// key/value head) against some of its pages.
 /// </summary>
 /// <param name="Segment">Index of the segment.</param>
-/// <param name="Split">Which of the segment's splits of <see cref="AttentionWork.PagesPerSplit"/> pages, the first of them.</param>
+/// <param name="Split">Which of the segment's splits of <see cref="AttentionWork.PagesPerSplit"/> pages.</param>
 /// <param name="KvHead">Key/value head.</param>
 /// <param name="FirstVector">First vector, counted from the segment's first row: row · groupSize + head in group.</param>
 /// <param name="NumVectors">Vectors.</param>
-/// <param name="NumSplits">Splits, one behind the other.</param>
-internal readonly record struct AttentionItem(int Segment, int Split, int KvHead, int FirstVector, int NumVectors, int NumSplits = 1);
+internal readonly record struct AttentionItem(int Segment, int Split, int KvHead, int FirstVector, int NumVectors);
 
 /// <summary>Rows whose partial results are in the workspace at the same time.</summary>
 /// <param name="FirstItem">First item.</param>

@@ -4,8 +4,7 @@ namespace Hydragen.Cpu;
 
 /// <summary>
 /// A plan compiled to work items. Keys are split every <see cref="KeysPerSplit"/> keys of a segment, wherever and with whatever else
-/// it runs, so a row's partial results and their merge do not depend on the batch or on the number of threads; how many splits an item
-/// does one behind the other does. A row with one
+/// it runs, so a row's partial results and their merge do not depend on the batch or on the number of threads. A row with one
 /// partial result writes it straight to the output; the others' go to a workspace, in waves of rows that bound its size. In a wave,
 /// items that many vectors share (prefixes, prefill), which are bound by arithmetic, stand before those that wait for memory
 /// (suffixes): see <see cref="WorkerPool"/>.
@@ -28,11 +27,8 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
     private const int MinVectors = 24;
     private const int MinItemsPerThread = 3;
 
-    // Items are made larger, over several splits, while so many are left.
-    private const int MinComputeBoundPerThread = 2, MinReadBoundPerThread = 8;
-
     private long _planId;
-    private int _numHeads, _numKvHeads, _headDim, _maxVectors, _vectorMultiple, _maxSplits;
+    private int _numHeads, _numKvHeads, _headDim, _maxVectors, _vectorMultiple;
     private AttentionItem[] _items = [];
     private AttentionWave[] _waves = [];
     private int[] _segmentOffsets = [];
@@ -80,18 +76,17 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
     /// <param name="shape">Heads.</param>
     /// <param name="maxVectors">Query vectors of an item at most.</param>
     /// <param name="vectorMultiple">An item's vectors are a multiple of it, where there are enough.</param>
-    /// <param name="maxSplits">Splits of an item at most, a power of two.</param>
-    public void Compile(AttentionPlan plan, AttentionShape shape, int maxVectors, int vectorMultiple, int maxSplits)
+    public void Compile(AttentionPlan plan, AttentionShape shape, int maxVectors, int vectorMultiple)
     {
         if (plan.Id == _planId && ReferenceEquals(plan, Plan) && shape.NumHeads == _numHeads && shape.NumKvHeads == _numKvHeads
-            && shape.HeadDim == _headDim && maxVectors == _maxVectors && vectorMultiple == _vectorMultiple && maxSplits == _maxSplits)
+            && shape.HeadDim == _headDim && maxVectors == _maxVectors && vectorMultiple == _vectorMultiple)
         {
             return;
         }
         _planId = 0;
         Plan = plan;
         (_numHeads, _numKvHeads, _headDim) = (shape.NumHeads, shape.NumKvHeads, shape.HeadDim);
-        (_maxVectors, _vectorMultiple, _maxSplits) = (maxVectors, vectorMultiple, maxSplits);
+        (_maxVectors, _vectorMultiple) = (maxVectors, vectorMultiple);
         _numItems = _numWaves = _numMergeRows = NumSlots = 0;
         MaxPage = -1;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
@@ -153,7 +148,7 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
             if (first < end && segment.NumKeys > 0) AssignParts(i, segment, first, end);
         }
         int blockVectors = _maxVectors;
-        while (numThreads > 1 && blockVectors >= 2 * MinVectors && CountItems(firstRow, endRow, false, blockVectors, 1) < MinItemsPerThread * numThreads)
+        while (numThreads > 1 && blockVectors >= 2 * MinVectors && CountComputeBound(firstRow, endRow, blockVectors) < MinItemsPerThread * numThreads)
             blockVectors /= 2;
         AddItems(firstRow, endRow, readBound: false, blockVectors);
         int numComputeBound = _numItems - firstItem;
@@ -173,14 +168,13 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
         }
     }
 
-    private int CountItems(int firstRow, int endRow, bool readBound, int blockVectors, int splits)
+    private int CountComputeBound(int firstRow, int endRow, int blockVectors)
     {
         int count = 0;
         foreach (ref readonly AttentionSegment segment in Plan.Segments)
         {
             int numVectors = CountVectors(segment, firstRow, endRow);
-            if (numVectors > 0 && numVectors <= MaxReadBoundVectors == readBound)
-                count += (numVectors + blockVectors - 1) / blockVectors * ((CountSplits(segment) + splits - 1) / splits) * _numKvHeads;
+            if (numVectors > MaxReadBoundVectors) count += (numVectors + blockVectors - 1) / blockVectors * CountSplits(segment) * _numKvHeads;
         }
         return count;
     }
@@ -190,19 +184,17 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
 
     private void AddItems(int firstRow, int endRow, bool readBound, int blockVectors)
     {
-        int splits = _maxSplits, enough = (readBound ? MinReadBoundPerThread : MinComputeBoundPerThread) * numThreads;
-        while (splits > 1 && CountItems(firstRow, endRow, readBound, blockVectors, splits) < enough) splits /= 2;
         for (int i = 0; i < Plan.Segments.Length; i++)
         {
             AttentionSegment segment = Plan.Segments[i];
             int numVectors = CountVectors(segment, firstRow, endRow);
             if (numVectors <= 0 || segment.NumKeys == 0 || numVectors <= MaxReadBoundVectors != readBound) continue;
-            AddItems(i, segment, Math.Max(0, firstRow - segment.FirstRow) * (_numHeads / _numKvHeads), numVectors, blockVectors, splits);
+            AddItems(i, segment, Math.Max(0, firstRow - segment.FirstRow) * (_numHeads / _numKvHeads), numVectors, blockVectors);
         }
     }
 
     /// <summary>The blocks of vectors that read the same keys stand side by side, since neighbours mostly run on one core.</summary>
-    private void AddItems(int index, in AttentionSegment segment, int firstVector, int numVectors, int blockVectors, int splitsPerItem)
+    private void AddItems(int index, in AttentionSegment segment, int firstVector, int numVectors, int blockVectors)
     {
         int numBlocks = (numVectors + blockVectors - 1) / blockVectors;
         int blockSize = (numVectors + numBlocks - 1) / numBlocks;
@@ -212,18 +204,16 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
         for (int block = 0; block < numBlocks; block++)
             _lastPositions[block] = LastPosition(segment, firstVector + block * blockSize, Math.Min(blockSize, numVectors - block * blockSize));
         int numSplits = CountSplits(segment);
-        for (int split = 0; split < numSplits; split += splitsPerItem)
+        for (int split = 0; split < numSplits; split++)
         {
             for (int kvHead = 0; kvHead < _numKvHeads; kvHead++)
             {
                 for (int block = 0; block < numBlocks; block++)
                 {
                     if (!HasPart(segment, split, _lastPositions[block])) continue;
-                    int count = 1;
-                    while (count < splitsPerItem && split + count < numSplits && HasPart(segment, split + count, _lastPositions[block])) count++;
                     Ensure(ref _items, _numItems + 1);
                     _items[_numItems++] = new AttentionItem(
-                        index, split, kvHead, firstVector + block * blockSize, Math.Min(blockSize, numVectors - block * blockSize), count);
+                        index, split, kvHead, firstVector + block * blockSize, Math.Min(blockSize, numVectors - block * blockSize));
                 }
             }
         }

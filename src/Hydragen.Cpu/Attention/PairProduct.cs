@@ -19,11 +19,6 @@ internal abstract unsafe class PairProduct
     {
     }
 
-    /// <summary>Asks for memory that will be written soon, where there is an instruction for it.</summary>
-    public virtual void FetchToWrite(byte* first, nint numBytes)
-    {
-    }
-
     /// <summary>Computes all rows and strips.</summary>
     /// <param name="numRows">Rows of a and c.</param>
     /// <param name="numStrips">Strips of b and of c, 16 columns each.</param>

@@ -4,7 +4,7 @@ namespace Hydragen.Cpu;
 /// Partial results as the softmax leaves them: not divided yet, with the maximum and the sum of weights apart, so that a merge
 /// loses nothing that an unsplit row would keep. A part without keys has zeros and a maximum of −∞.
 /// </summary>
-internal readonly unsafe struct PartialResults(float* sums, float* weights, float* maxBase2, float* sumsMaxBase2, int* splits)
+internal readonly unsafe struct PartialResults(float* sums, float* weights, float* maxBase2)
 {
     /// <summary>FP32 <c>[numSlots, headDim]</c>: Σ 2^(logit − max) · value.</summary>
     public readonly float* Sums = sums;
@@ -14,16 +14,4 @@ internal readonly unsafe struct PartialResults(float* sums, float* weights, floa
 
     /// <summary>FP32 <c>[numSlots]</c>: the largest logit, in base 2; the merge overwrites it.</summary>
     public readonly float* MaxBase2 = maxBase2;
-
-    /// <summary>FP32 <c>[numSlots]</c>, where maxima are integers: what <see cref="Sums"/> are relative to.</summary>
-    public readonly float* SumsMaxBase2 = sumsMaxBase2;
-
-    /// <summary>
-    /// INT32 <c>[numSlots]</c>, where maxima are integers: which split of its segment a part is; or <see cref="NoSums"/>, if its item did several
-    /// splits and left what they sum up to with the first of them.
-    /// </summary>
-    public readonly int* Splits = splits;
-
-    /// <summary>Marks a part whose sums are with an earlier one.</summary>
-    public const int NoSums = -1;
 }

@@ -37,9 +37,6 @@ internal abstract unsafe class AttentionJob : Job
     /// <summary>Items have a multiple of so many vectors, where there are enough.</summary>
     public abstract int VectorMultiple { get; }
 
-    /// <summary>Splits of an item at most.</summary>
-    public virtual int MaxSplits => 1;
-
     /// <summary>FP32 elements of scratch that each worker needs.</summary>
     public abstract int ScratchPerWorker(int headDim);
 
@@ -77,11 +74,10 @@ internal abstract unsafe class AttentionJob : Job
         int numParts = Work.PartsOf(row), headDim = Shape.HeadDim;
         if (numParts > 1)
         {
-            nint slot = SlotOf(item, row, head);
+            nint slot = Work.FirstSlotOf(row) + head * numParts + Work.FirstPartOf(item.Segment, row) + item.Split;
             new ReadOnlySpan<float>(sums, headDim).CopyTo(new Span<float>(Parts.Sums + slot * headDim, headDim));
             Parts.Weights[slot] = weight;
-            Parts.MaxBase2[slot] = Parts.SumsMaxBase2[slot] = maxBase2;
-            Parts.Splits[slot] = item.Split;
+            Parts.MaxBase2[slot] = maxBase2;
             return;
         }
         float logSumExp = float.NegativeInfinity;
@@ -94,10 +90,6 @@ internal abstract unsafe class AttentionJob : Job
         Converter.FromSingle(sums, Output + rowHead * headDim * OutputType.SizeInBytes(), OutputType, headDim);
         if (LogSumExp != null) LogSumExp[rowHead] = logSumExp;
     }
-
-    /// <summary>The slot of an item's first split, for a row that has several parts.</summary>
-    protected nint SlotOf(in AttentionItem item, int row, int head) =>
-        Work.FirstSlotOf(row) + head * Work.PartsOf(row) + Work.FirstPartOf(item.Segment, row) + item.Split;
 
     /// <summary>Divides the sums of a vector, of which there is room for headDim rounded up to 16.</summary>
     protected abstract void Divide(float* sums, float divisor);

@@ -64,7 +64,7 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
         int numParts = Work.PartsOf(row);
         nint rowHead = (nint)row * NumHeads + head;
         nint firstSlot = numParts == 0 ? 0 : Work.FirstSlotOf(row) + (nint)head * numParts;
-        float* max = Parts.MaxBase2 + firstSlot, weights = Parts.Weights + firstSlot, sumsMax = Parts.SumsMaxBase2 + firstSlot;
+        float* max = Parts.MaxBase2 + firstSlot, weights = Parts.Weights + firstSlot;
         float largest = float.NegativeInfinity;
         int numFilled = 0, lastFilled = 0;
         for (int part = 0; part < numParts; part++)
@@ -74,11 +74,7 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
             numFilled++;
             lastFilled = part;
         }
-        if (ScalesExactly)
-        {
-            for (int part = 0; part < numParts; part++) sumsMax[part] = MathF.ScaleB(1, (int)(sumsMax[part] - largest));
-        }
-        else if (numFilled == 1)
+        if (numFilled == 1)
         {
             firstSlot += lastFilled;
             max += lastFilled;
@@ -96,9 +92,8 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
         {
             int count = HeadDim - i;
             V value = default;
-            if (ScalesExactly && numFilled > 0) value = Mean(sums + i * sizeof(float), count, sumsMax, Parts.Splits + firstSlot, numParts, divisor);
-            else if (numFilled == 1) value = S.Divide(Partial<S, V>.Load<Float32Storage>(sums, i, count), divisor);
-            else if (numFilled > 1) value = WeightedMean(sums + i * sizeof(float), count, max, numParts, divisor, divisorRest);
+            if (numFilled == 1) value = S.Divide(Partial<S, V>.Load<Float32Storage>(sums, i, count), divisor);
+            else if (numFilled > 1) value = ScalesExactly ? Mean(sums + i * sizeof(float), count, max, numParts, divisor) : WeightedMean(sums + i * sizeof(float), count, max, numParts, divisor, divisorRest);
             Partial<S, V>.Store<T>(Output, rowHead * HeadDim + i, value, count);
         }
     }
@@ -129,30 +124,13 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
         return S.Add(quotient, S.Divide(rest, divisor));
     }
 
-    /// <summary>
-    /// Σ factor · sum / weight: splits are added in pairs, these in fours and these one after the other, for each segment by itself; so it does not
-    /// matter which of them an item added up already (<see cref="SplitSums"/>).
-    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private V Mean(byte* sums, int count, float* factors, int* splits, int numParts, V divisor)
+    private V Mean(byte* sums, int count, float* factors, int numParts, V divisor)
     {
-        V total = default, four = default, pair = default;
+        V total = default;
         for (int part = 0; part < numParts; part++)
-        {
-            if (splits[part] == PartialResults.NoSums) continue;
-            V product = S.Multiply(S.Broadcast(factors[part]), Partial<S, V>.Load<Float32Storage>(sums, (nint)part * HeadDim, count));
-            if (splits[part] % 2 != 0)
-            {
-                pair = S.Add(pair, product);
-                continue;
-            }
-            four = S.Add(four, pair);
-            pair = product;
-            if (splits[part] % SplitSums.MaxSplits != 0) continue;
-            total = S.Add(total, four);
-            four = default;
-        }
-        return S.Divide(S.Add(total, S.Add(four, pair)), divisor);
+            total = S.MultiplyAdd(S.Broadcast(factors[part]), Partial<S, V>.Load<Float32Storage>(sums, (nint)part * HeadDim, count), total);
+        return S.Divide(total, divisor);
     }
 
     /// <summary>Turns maxima into the factors 2^(max − largest).</summary>

@@ -26,35 +26,25 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
 
     public override int MaxVectors => BlockVectors * BlocksPerItem;
 
-    public override int MaxSplits => SplitSums.MaxSplits;
-
     public override bool ScalesExactly => true;
 
     public override int VectorMultiple => BlockVectors;
 
-    public override int ScratchPerWorker(int headDim) => (Block.Size(headDim) + SplitSums.Size(MaxVectors, headDim)) / sizeof(float);
+    public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
 
     public override void Execute(int item, int worker)
     {
         ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
         byte* scratch = (byte*)(Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim));
-        SplitSums splitSums = new(MaxVectors, Shape.HeadDim, scratch + Block.Size(Shape.HeadDim));
-        if (work.NumSplits > 1) splitSums.Clear(work.NumVectors);
         product.Begin();
         // The whole units that the block before passed over.
         (int Page, int Count) units = default;
-        for (int i = 0; i < work.NumSplits; i++)
+        for (int first = 0; first < work.NumVectors; first += BlockVectors)
         {
-            AttentionItem split = work with { Split = work.Split + i };
-            AttentionItem next = i + 1 < work.NumSplits ? work with { Split = work.Split + i + 1 } : item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : split;
-            for (int first = 0; first < work.NumVectors; first += BlockVectors)
-            {
-                AttentionItem block = split with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
-                Run(block, i, next, first / BlockVectors, ref units, scratch, splitSums);
-            }
+            AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
+            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / BlockVectors, ref units, scratch);
         }
         product.End();
-        if (work.NumSplits > 1) StoreSums(work, splitSums);
     }
 
     protected override void Divide(float* sums, float divisor)
@@ -62,13 +52,12 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
     }
 
-    private void Run(in AttentionItem item, int splitIndex, in AttentionItem nextItem, int blockIndex, ref (int Page, int Count) units, byte* scratch, in SplitSums splitSums)
+    private void Run(in AttentionItem item, in AttentionItem nextItem, int blockIndex, ref (int Page, int Count) units, byte* scratch)
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
         Block block = new(item.NumVectors, Shape.HeadDim, scratch);
         LoadQueries(item, segment, ref block);
-        if (splitIndex == item.NumSplits - 1) FetchSlots(item, splitIndex, segment);
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         int unitPages = UnitKeys / KvCache.PageSize;
@@ -79,7 +68,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             if (fused is not null)
             {
                 int numWhole = CountWholeUnits(block, segment, endPage, page);
-                if (numWhole > 0)
+                // One unit of a few vectors gains nothing: there is no unit beside whose values it could be weighed.
+                if (numWhole > (isReadBound ? 1 : 0))
                 {
                     int numPages = numWhole * unitPages;
                     for (int i = 0; i < numPages; i++) wholeUnits[i] = Address(pages[page + i], item.KvHead);
@@ -111,53 +101,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             AddValues(block, unit);
         }
         for (int i = 0; i < item.NumVectors; i++)
-        {
-            float* sums = block.Sums + i * block.SumSize;
-            float weight = Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth));
-            if (item.NumSplits > 1) AddSplit(item, segment, i, splitIndex, blockIndex * BlockVectors + i, splitSums, sums, weight, block.References[i]);
-            else Finish(item, segment, i, sums, weight, block.References[i]);
-        }
-    }
-
-    /// <summary>Fetches what the results will be written to, which others read last.</summary>
-    private void FetchSlots(in AttentionItem item, int splitIndex, in AttentionSegment segment)
-    {
-        for (int i = 0; i < item.NumVectors; i++)
-        {
-            (int row, int head) = Locate(item, segment, i);
-            if (Work.PartsOf(row) > 1) product.FetchToWrite((byte*)(Parts.Sums + (SlotOf(item, row, head) - splitIndex) * Shape.HeadDim), Shape.HeadDim * sizeof(float));
-        }
-    }
-
-    /// <summary>Keeps the weights of a split and adds its sums to those of the splits before.</summary>
-    private void AddSplit(in AttentionItem item, in AttentionSegment segment, int vector, int splitIndex, int vectorOfItem, in SplitSums splitSums, float* sums, float weight, float reference)
-    {
-        (int row, int head) = Locate(item, segment, vector);
-        if (Work.PartsOf(row) == 1)
-        {
-            Finish(item, segment, vector, sums, weight, reference);
-            return;
-        }
-        if (!AttentionWork.HasPart(segment, item.Split, Work.Plan.RowPositions[row])) return;
-        nint slot = SlotOf(item, row, head);
-        Parts.Weights[slot] = weight;
-        Parts.MaxBase2[slot] = reference;
-        Parts.Splits[slot] = PartialResults.NoSums;
-        splitSums.Add(vectorOfItem, splitIndex, sums, weight == 0 ? float.NegativeInfinity : reference);
-    }
-
-    private void StoreSums(in AttentionItem item, in SplitSums splitSums)
-    {
-        AttentionSegment segment = Work.Plan.Segments[item.Segment];
-        int headDim = Shape.HeadDim;
-        for (int i = 0; i < item.NumVectors; i++)
-        {
-            (int row, int head) = Locate(item, segment, i);
-            if (Work.PartsOf(row) == 1 || !AttentionWork.HasPart(segment, item.Split, Work.Plan.RowPositions[row])) continue;
-            nint slot = SlotOf(item, row, head);
-            new ReadOnlySpan<float>(splitSums.Total(i, out Parts.SumsMaxBase2[slot]), headDim).CopyTo(new Span<float>(Parts.Sums + slot * headDim, headDim));
-            Parts.Splits[slot] = item.Split;
-        }
+            Finish(item, segment, i, block.Sums + i * block.SumSize, Vector512.Sum(Vector512.Load(block.Lanes + i * TileShape.StripWidth)), block.References[i]);
     }
 
     /// <summary>How many units from a page on all vectors see whole, without anything added to their logits.</summary>
