@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -85,6 +86,7 @@ internal sealed unsafe class AmxAttention : IDisposable
     /// <param name="valueOffset">Bytes from keys to values.</param>
     /// <param name="factor">What scores are multiplied with.</param>
     /// <returns>Units done; fewer than there are if a reference must move first in the next one.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public int Run(
         byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead,
         int part, bool isFirst, nint valueOffset, float factor)
@@ -141,6 +143,7 @@ internal sealed unsafe class AmxAttention : IDisposable
     public void Dispose() => _code.Dispose();
 
     /// <summary>Of each step, and of those of a unit behind the last: the keys of the next, the sums it adds to, the values of the unit before.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void DescribeSteps(nuint* steps, float* sums, ReadOnlySpan<nuint> pages, nuint valueOffset)
     {
         int stepBytes = _headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort), numSteps = pages.Length * PageSteps;
@@ -157,6 +160,7 @@ internal sealed unsafe class AmxAttention : IDisposable
     }
 
     /// <summary>What each step fetches: keys and values that are read a unit later, or, for two row tiles, a part of those behind the last.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void DescribeFetches(nuint* steps, int numTiles, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, int part, nuint valueOffset)
     {
         nuint stepBytes = (nuint)(_headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort));
@@ -170,6 +174,7 @@ internal sealed unsafe class AmxAttention : IDisposable
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void ScoreFirst(byte* state, byte* scores, int numTiles, nuint keys)
     {
         int stripBytes = _headDim * TileShape.StripWidth * sizeof(ushort);

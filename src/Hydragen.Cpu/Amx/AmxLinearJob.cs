@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Hydragen.Core;
 
@@ -21,6 +22,7 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
 
     public override bool PacksTiles(ElementType inputType, CpuMatrix matrix) => inputType == ElementType.BFloat16 && matrix.IsPaired;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Multiply(int firstRow, int numRows, int firstStrip, int numStrips, float* sums)
     {
         if (!PacksTiles(InputType, Matrix))
@@ -67,6 +69,7 @@ internal sealed unsafe class AmxLinearJob(AmxTile tile, PairTile pairTile) : Pai
         tile.Release();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void FetchOutput(int firstRow, int numRows, int firstStrip, int numStrips)
     {
         int size = OutputType.SizeInBytes(), firstColumn = firstStrip * TileShape.StripWidth;

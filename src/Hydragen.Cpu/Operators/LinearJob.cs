@@ -63,6 +63,7 @@ internal unsafe class LinearJob<S, V> : LinearJob
     where S : struct, ISimd<V>
     where V : struct
 {
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public sealed override void Execute(int item, int worker)
     {
         // All strips pass by the rows of a block before the next rows, which would push them out of the second-level cache.

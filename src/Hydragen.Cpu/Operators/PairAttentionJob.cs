@@ -32,6 +32,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
 
     public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
     {
         ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
@@ -52,6 +53,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Run(in AttentionItem item, in AttentionItem nextItem, int blockIndex, ref (int Page, int Count) units, byte* scratch)
     {
         AttentionPlan plan = Work.Plan;
@@ -105,6 +107,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     }
 
     /// <summary>How many units from a page on all vectors see whole, without anything added to their logits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int CountWholeUnits(in Block block, in AttentionSegment segment, int endPage, int firstPage)
     {
         if (Options.LogitSoftCap is not null || !Options.AlibiSlopes.IsEmpty || (firstPage == 0 && segment.FirstSlot > 0)) return 0;
@@ -120,6 +123,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     }
 
     /// <summary>The pages from one on that are read next: what is left of the item's, then those of the next item, which mostly runs on the same thread.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void FindAhead(in AttentionItem item, in AttentionItem nextItem, ReadOnlySpan<int> pages, int page, Span<nuint> ahead)
     {
         AttentionSegment next = Work.Plan.Segments[nextItem.Segment];
@@ -157,6 +161,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     }
 
     /// <summary>What each vector, any of them and all of them see of a unit.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void FindVisible(in Block block, AttentionMask mask, int low, int high, ref Unit unit)
     {
         if (mask == AttentionMask.Full && Options.SlidingWindow is null)
@@ -179,6 +184,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Score(in Block block, in Unit unit)
     {
         nint stripBytes = Shape.HeadDim * TileShape.StripWidth * sizeof(ushort);
@@ -221,6 +227,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void AddValues(in Block block, in Unit unit)
     {
         for (int page = 0; page < unit.NumPages; page++)

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Hydragen.Cpu;
 
 /// <summary>
@@ -48,6 +50,7 @@ internal abstract unsafe class RegisterTile
     /// <param name="groupSize">Elements of a group.</param>
     /// <param name="groupBytes">Bytes of a group of a row of the input.</param>
     /// <param name="sums">Receives <c>[numRows, 16 · numStrips]</c>, dense.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void MultiplyBlock(
         byte* input, nint rowBytes, int numRows, byte* strips, nint stripBytes, int numStrips, byte* nextStrips, nint depth, int groupSize, int groupBytes, float* sums)
     {
