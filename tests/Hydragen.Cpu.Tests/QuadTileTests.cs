@@ -210,7 +210,7 @@ public sealed unsafe class QuadTileTests
         public int[] RunBlock()
         {
             _kernel.Tile!.MultiplyBlock(
-                _a.Pointer, _depth, _rows, _b.Pointer, _depth * TileShape.StripWidth, _strips, _depth, QuadKernel.QuadSize, QuadKernel.QuadSize, (float*)_c.Pointer);
+                _a.Pointer, _depth, _rows, _b.Pointer, _depth * TileShape.StripWidth, _strips, null, _depth, QuadKernel.QuadSize, QuadKernel.QuadSize, (float*)_c.Pointer);
             var sums = new int[_rows * Width];
             for (int i = 0; i < sums.Length; i++) sums[i] = unchecked(((int*)_c.Pointer)[i] - Offset * WeightSum(i % Width));
             return sums;

@@ -4,11 +4,12 @@ set -euo pipefail
 
 usage() {
     cat >&2 <<'TEXT'
-usage: run.sh [--threads N] [--rounds N] [--repeats N] [--what attention,linear] [--no-sharing] [--warm] [--out DIR]
+usage: run.sh [--threads N] [--rounds N] [--repeats N] [--what attention,linear] [--prefix N,N,..] [--no-sharing] [--warm] [--out DIR]
   --threads N    threads of both sides (default 2); nothing is pinned
   --rounds N     rounds of one program call each (default 5)
   --repeats N    samples of each measurement in a call (default 5)
   --what LIST    attention, linear or both (default both)
+  --prefix LIST  shared tokens of attention (default 1024,4096,16384)
   --no-sharing   attention also with a copy of the prefix for each sequence
   --warm         the same data in every call
   --out DIR      where the JSON Lines are kept (default: a temporary folder)
@@ -23,13 +24,13 @@ root=$(cd "$here/../../.." && pwd)
 hydragen=${HYDRAGEN:-$root/artifacts/bin/Hydragen.Cli/release/hydragen}
 kernels=${KERNELS:-$root/artifacts/bin/Hydragen.Kernels/release/Hydragen.Kernels}
 python=${PYTHON:-python3}
-threads=2 rounds=5 repeats=5 what=attention,linear modes=hydragen out=
+threads=2 rounds=5 repeats=5 what=attention,linear modes=hydragen prefix=1024,4096,16384 out=
 warm=() no_sharing=()
 while [ $# -gt 0 ]; do
     case $1 in
         --no-sharing) no_sharing=(--no-sharing) modes=hydragen,copied; shift; continue ;;
         --warm) warm=(--warm); shift; continue ;;
-        --threads | --rounds | --repeats | --what | --out) [ $# -ge 2 ] || usage ;;
+        --threads | --rounds | --repeats | --what | --prefix | --out) [ $# -ge 2 ] || usage ;;
         *) usage ;;
     esac
     case $1 in
@@ -37,6 +38,7 @@ while [ $# -gt 0 ]; do
         --rounds) rounds=$2 ;;
         --repeats) repeats=$2 ;;
         --what) what=$2 ;;
+        --prefix) prefix=$2 ;;
         --out) out=$2 ;;
     esac
     shift 2
@@ -52,9 +54,9 @@ if compgen -G "$out/*.jsonl" > /dev/null; then echo "run.sh: '$out' already hold
 for round in $(seq "$rounds"); do
     echo "round $round of $rounds" >&2
     if [[ $what == *attention* ]]; then
-        "$hydragen" bench attention --protocol custom --batch 64 --prefix 1024,4096,16384 --suffix 128 --modes "$modes" \
+        "$hydragen" bench attention --protocol custom --batch 64 --prefix "$prefix" --suffix 128 --modes "$modes" \
             --threads "$threads" --repeats "$repeats" "${warm[@]}" --json > "$out/attention.$round.ours.jsonl" 2> "$out/attention.$round.ours.log"
-        "$python" "$here/attention.py" --threads "$threads" --repeats "$repeats" "${no_sharing[@]}" "${warm[@]}" > "$out/attention.$round.pytorch.jsonl"
+        "$python" "$here/attention.py" --prefix "$prefix" --threads "$threads" --repeats "$repeats" "${no_sharing[@]}" "${warm[@]}" > "$out/attention.$round.pytorch.jsonl"
     fi
     if [[ $what == *linear* ]]; then
         "$kernels" linear --threads "$threads" --rounds "$repeats" "${warm[@]}" --json "$out/linear.$round.ours.jsonl" > "$out/linear.$round.ours.log"

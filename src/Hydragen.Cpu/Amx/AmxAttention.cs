@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -6,6 +7,8 @@ namespace Hydragen.Cpu;
 /// <summary>The fused attention kernel of one head size. Immutable; calls may run on any thread whose tiles are configured.</summary>
 internal sealed unsafe class AmxAttention : IDisposable
 {
+    // Longer ones read and write the sums of values less often, but few vectors, which wait for memory, take an eighth longer with them.
+    private const int MostUnitKeys = 128;
     private const int PageSteps = KvCache.PageSize / AmxAttentionEmitter.StepKeys;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
     private const int WeightBytes = AmxAttentionEmitter.Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort);
@@ -23,7 +26,8 @@ internal sealed unsafe class AmxAttention : IDisposable
     {
         _tile = tile;
         _headDim = headDim;
-        _unitPages = PairSoftmax.UnitKeys(headDim) / KvCache.PageSize;
+        UnitKeys = Math.Min(MostUnitKeys, PairSoftmax.UnitKeys(headDim));
+        _unitPages = UnitKeys / KvCache.PageSize;
         _unitSteps = _unitPages * PageSteps;
         var builder = new CodeBuilder();
         Kernels few = Add(1), many = Add(2);
@@ -32,7 +36,7 @@ internal sealed unsafe class AmxAttention : IDisposable
         _many = many.At(_code.Address);
 
         Kernels Add(int numTiles) => new(AddKernel(numTiles, true, false), AddKernel(numTiles, true, true), AddKernel(numTiles, false, true));
-        nint AddKernel(int numTiles, bool scores, bool values) => builder.Add(code => new AmxAttentionEmitter(headDim, numTiles).Emit(code, scores, values));
+        nint AddKernel(int numTiles, bool scores, bool values) => builder.Add(code => new AmxAttentionEmitter(headDim, UnitKeys, numTiles).Emit(code, scores, values));
     }
 
     /// <summary>The kernel for a head size, made and tested on first use; null where it cannot run. There must be <see cref="AmxTile.Shared"/>.</summary>
@@ -62,6 +66,9 @@ internal sealed unsafe class AmxAttention : IDisposable
         return null;
     }
 
+    /// <summary>Keys of a unit.</summary>
+    public int UnitKeys { get; }
+
     /// <summary>Bytes that a call needs besides the state: two rings of scores and weights, totals and the steps.</summary>
     public static int ScratchBytes =>
         2 * AmxAttentionEmitter.ScoreBytes + 2 * WeightBytes + AmxAttentionEmitter.LaneBytes + MaxSteps * AmxAttentionEmitter.StepBytes;
@@ -79,6 +86,7 @@ internal sealed unsafe class AmxAttention : IDisposable
     /// <param name="valueOffset">Bytes from keys to values.</param>
     /// <param name="factor">What scores are multiplied with.</param>
     /// <returns>Units done; fewer than there are if a reference must move first in the next one.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public int Run(
         byte* state, byte* scratch, float* sums, float* totals, int numVectors, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead,
         int part, bool isFirst, nint valueOffset, float factor)
@@ -135,6 +143,7 @@ internal sealed unsafe class AmxAttention : IDisposable
     public void Dispose() => _code.Dispose();
 
     /// <summary>Of each step, and of those of a unit behind the last: the keys of the next, the sums it adds to, the values of the unit before.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void DescribeSteps(nuint* steps, float* sums, ReadOnlySpan<nuint> pages, nuint valueOffset)
     {
         int stepBytes = _headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort), numSteps = pages.Length * PageSteps;
@@ -151,6 +160,7 @@ internal sealed unsafe class AmxAttention : IDisposable
     }
 
     /// <summary>What each step fetches: keys and values that are read a unit later, or, for two row tiles, a part of those behind the last.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void DescribeFetches(nuint* steps, int numTiles, ReadOnlySpan<nuint> pages, ReadOnlySpan<nuint> ahead, int part, nuint valueOffset)
     {
         nuint stepBytes = (nuint)(_headDim * AmxAttentionEmitter.StepKeys * sizeof(ushort));
@@ -164,6 +174,7 @@ internal sealed unsafe class AmxAttention : IDisposable
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void ScoreFirst(byte* state, byte* scores, int numTiles, nuint keys)
     {
         int stripBytes = _headDim * TileShape.StripWidth * sizeof(ushort);

@@ -55,15 +55,16 @@ internal sealed class AmxAttentionEmitter
 
     /// <summary>Prepares the emission.</summary>
     /// <param name="headDim">Elements of a head, a multiple of 32.</param>
+    /// <param name="unitKeys">Keys of a unit, a multiple of 64.</param>
     /// <param name="numTiles">
     /// Row tiles: 2, or 1. With one, memory is the bottleneck, and each step fetches as many keys and values into the second-level cache as it
     /// reads; with two, an eighth.
     /// </param>
-    public AmxAttentionEmitter(int headDim, int numTiles)
+    public AmxAttentionEmitter(int headDim, int unitKeys, int numTiles)
     {
         _headDim = headDim;
         _numTiles = numTiles;
-        _unitSteps = PairSoftmax.UnitKeys(headDim) / StepKeys;
+        _unitSteps = unitKeys / StepKeys;
     }
 
     private int NumRows => _numTiles * AmxTileEmitter.TileRows;

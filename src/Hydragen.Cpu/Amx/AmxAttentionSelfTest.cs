@@ -17,7 +17,7 @@ internal static unsafe class AmxAttentionSelfTest
     public static string? Run(AmxTile tile, AmxAttention attention, int headDim, int numVectors)
     {
         // A first unit, one behind it, and the values of the last.
-        int numPages = 2 * PairSoftmax.UnitKeys(headDim) / KvCache.PageSize, numKeys = numPages * KvCache.PageSize;
+        int numPages = 2 * attention.UnitKeys / KvCache.PageSize, numKeys = numPages * KvCache.PageSize;
         int pageElements = 2 * KvCache.PageSize * headDim, sumElements = AmxAttentionEmitter.Rows * headDim;
         int stateBytes = AmxAttentionState.QueriesOffset + sumElements * sizeof(ushort);
         nuint size = (nuint)(stateBytes + AmxAttention.ScratchBytes + sumElements * sizeof(float) + AmxAttentionEmitter.LaneBytes + numPages * pageElements * sizeof(ushort));

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Hydragen.Cpu;
 
 /// <summary>The product by tiles.</summary>
@@ -9,6 +11,7 @@ internal sealed unsafe class AmxPairProduct(AmxTile tile) : PairProduct
 
     public override void End() => tile.Release();
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Multiply(
         int numRows, int numStrips, byte* a, nint aStrideBytes, byte* b, nint stripStrideBytes, float* c, nint cStrideBytes,
         int depth, bool adds, nint ahead)

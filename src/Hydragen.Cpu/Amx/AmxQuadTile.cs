@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Hydragen.Cpu;
 
 /// <summary>The tile kernels over INT8 quads, for rows of signed bytes.</summary>
@@ -31,6 +33,7 @@ internal sealed unsafe class AmxQuadTile : RegisterTile, IDisposable
     /// <summary>Frees the code; none of it may be running.</summary>
     public void Dispose() => _tile.Dispose();
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Multiply(int numRows, int numStrips, ref TileArguments arguments)
     {
         AmxTileArguments tiles = new()
@@ -46,9 +49,8 @@ internal sealed unsafe class AmxQuadTile : RegisterTile, IDisposable
             Steps = arguments.Depth / StepBytes,
             Adds = arguments.Adds,
         };
-        // Whoever is to fetch anything fetches what lies one pass ahead.
-        _tile.MultiplyRows(
-            numRows, numStrips, arguments.FirstAhead == arguments.B ? 0 : AmxTileEmitter.TileRows, LinearJob.StripBytesPerPass, tiles);
+        nint ahead = (nint)(arguments.FirstAhead - arguments.B);
+        _tile.MultiplyRows(numRows, numStrips, ahead == 0 ? 0 : AmxTileEmitter.TileRows, ahead, tiles);
     }
 
     private static AmxQuadTile? TryCreate(out string? whyNot)

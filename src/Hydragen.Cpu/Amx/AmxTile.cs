@@ -23,7 +23,7 @@ internal sealed unsafe class AmxTile : IDisposable
 
     private readonly ExecutableMemory _code;
     private readonly nint[] _kernels = new nint[Shapes.Length * LinesAhead.Length];
-    private readonly nint _configure, _release;
+    private readonly nint _configure, _release, _fetchToWrite;
 
     /// <summary>Generates the kernels; who makes them tests them.</summary>
     /// <param name="emit">Emits one kernel: row tiles, strips, lines ahead.</param>
@@ -33,11 +33,12 @@ internal sealed unsafe class AmxTile : IDisposable
         var builder = new CodeBuilder();
         ForEachKernel((tiles, strips, ahead) => _kernels[Index(tiles, strips, ahead)] = builder.Add(code => emit(code, tiles, strips, LinesAhead[ahead])));
         int configure = builder.Add(code => code.ldtilecfg(__[rdi]));
-        int release = builder.Add(code => code.tilerelease());
+        int release = builder.Add(code => code.tilerelease()), fetchToWrite = builder.Add(AmxTileEmitter.EmitFetchToWrite);
         _code = builder.Build();
         ForEachKernel((tiles, strips, ahead) => _kernels[Index(tiles, strips, ahead)] += _code.Address);
         _configure = _code.Address + configure;
         _release = _code.Address + release;
+        _fetchToWrite = _code.Address + fetchToWrite;
     }
 
     /// <summary>The kernels of this process, made and tested on first use; null where they cannot run.</summary>
@@ -74,6 +75,7 @@ internal sealed unsafe class AmxTile : IDisposable
     }
 
     /// <summary>Configures the calling thread: eight tiles of 16 rows of 64 bytes. Takes about 0.1 µs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Configure()
     {
         var configuration = new Configuration { Palette = 1 };
@@ -88,11 +90,25 @@ internal sealed unsafe class AmxTile : IDisposable
     /// <summary>Gives the tiles of the calling thread up, so that switches to other threads save less.</summary>
     public void Release() => ((delegate* unmanaged<void>)_release)();
 
+    /// <summary>Asks for the cache lines of a block that will be written soon, to own them: another core may have read or written them last.</summary>
+    /// <param name="first">Any address.</param>
+    /// <param name="strideBytes">Bytes from one row to the next.</param>
+    /// <param name="numRows">At least 1.</param>
+    /// <param name="rowBytes">Bytes of a row, at least 1.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void FetchToWrite(byte* first, nint strideBytes, nint numRows, nint rowBytes)
+    {
+        const nuint lineMask = 63;
+        nint offset = (nint)((nuint)first & lineMask);
+        ((delegate* unmanaged<byte*, nint, nint, nint, void>)_fetchToWrite)(first - offset, strideBytes, numRows, rowBytes + offset);
+    }
+
     /// <summary>Computes one block.</summary>
     /// <param name="numTiles">Row tiles of 16 rows: 1, or 2 with one strip.</param>
     /// <param name="numStrips">1, or 2 with one row tile.</param>
     /// <param name="linesAhead">Lines to fetch ahead with each step and strip; the next smaller number of <see cref="LinesAhead"/> is used.</param>
     /// <param name="arguments">The rest.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Multiply(int numTiles, int numStrips, int linesAhead, in AmxTileArguments arguments)
     {
         int ahead = LinesAhead.Length - 1;
@@ -107,6 +123,7 @@ internal sealed unsafe class AmxTile : IDisposable
     /// <param name="linesAhead">As in <see cref="Multiply"/>, for the first two row tiles.</param>
     /// <param name="ahead">Bytes from the start of what is read of each strip to what is fetched.</param>
     /// <param name="arguments">The rest.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void MultiplyRows(int numRows, int numStrips, int linesAhead, nint ahead, AmxTileArguments arguments)
     {
         int numTiles = (numRows + AmxTileEmitter.TileRows - 1) / AmxTileEmitter.TileRows;

@@ -97,6 +97,23 @@ internal static class AmxTileEmitter
         ForEachSum(code, numTiles, numStrips, (sums, address) => code.tilestored(address, sums));
     }
 
+    /// <summary>Emits a loop that asks for lines to write: first line, bytes from row to row, rows, and bytes of a row.</summary>
+    public static void EmitFetchToWrite(Assembler code)
+    {
+        AssemblerRegister64 first = rdi, stride = rsi, rows = rdx, rowBytes = rcx, offset = rax;
+        Label row = code.CreateLabel(), line = code.CreateLabel();
+        code.Label(ref row);
+        code.xor(eax, eax);
+        code.Label(ref line);
+        code.prefetchw(__byte_ptr[first + offset]);
+        code.add(offset, CacheLine);
+        code.cmp(offset, rowBytes);
+        code.jl(line);
+        code.add(first, stride);
+        code.dec(rows);
+        code.jnz(row);
+    }
+
     // Leaves A behind the last row of tiles.
     private static void ForEachSum(Assembler code, int numTiles, int numStrips, Action<AssemblerRegisterTMM, AssemblerMemoryOperand> emit)
     {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -11,6 +12,7 @@ internal sealed unsafe class VectorPairProduct(PairTile tile) : PairProduct
 
     public override int RowMultiple => 1;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Multiply(
         int numRows, int numStrips, byte* a, nint aStrideBytes, byte* b, nint stripStrideBytes, float* c, nint cStrideBytes,
         int depth, bool adds, nint ahead)

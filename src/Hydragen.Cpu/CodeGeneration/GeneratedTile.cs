@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Iced.Intel;
 
 namespace Hydragen.Cpu;
@@ -26,6 +27,7 @@ internal sealed unsafe class GeneratedTile : RegisterTile, IDisposable
         from rows in Enumerable.Range(1, TileShape.MaxRows) from strips in StripCounts select (rows, strips);
 
     /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Multiply(int numRows, int numStrips, ref TileArguments arguments)
     {
         fixed (TileArguments* pointer = &arguments)

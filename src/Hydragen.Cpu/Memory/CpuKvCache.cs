@@ -130,6 +130,7 @@ internal sealed unsafe class CpuKvCache : KvCache
     }
 
     /// <summary>Stores one head of one token; the slot was checked. Different tokens may be stored at the same time.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Append(ElementConverter converter, int layer, int kvHead, int slot, float* key, float* value)
     {
         byte* head = (byte*)_pages[slot / PageSize] + HeadOffset(layer, kvHead);

@@ -21,6 +21,7 @@ internal sealed unsafe class ElementConverter<S, V> : ElementConverter
     where S : struct, ISimd<V>
     where V : struct
 {
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void ToSingle(byte* source, ElementType type, float* destination, nint count)
     {
         switch (type)
@@ -45,6 +46,7 @@ internal sealed unsafe class ElementConverter<S, V> : ElementConverter
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void FromSingle(float* source, byte* destination, ElementType type, nint count)
     {
         switch (type)

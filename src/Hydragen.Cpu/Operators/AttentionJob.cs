@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -67,6 +68,7 @@ internal abstract unsafe class AttentionJob : Job
     /// <param name="sums">FP32 <c>[headDim]</c>: Σ weight · value; overwritten.</param>
     /// <param name="weight">Σ weight.</param>
     /// <param name="maxBase2">What the weights are relative to.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected void Finish(in AttentionItem item, in AttentionSegment segment, int vector, float* sums, float weight, float maxBase2)
     {
         (int row, int head) = Locate(item, segment, vector);

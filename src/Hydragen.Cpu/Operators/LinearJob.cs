@@ -50,6 +50,10 @@ internal abstract unsafe class LinearJob : Job
     /// <summary>Whether rows of a type must come packed by <see cref="PackTilesJob"/> to be multiplied with a matrix.</summary>
     public virtual bool PacksTiles(ElementType inputType, CpuMatrix matrix) => false;
 
+    /// <summary>The strips of the next item, which mostly runs on the same thread; null behind the last.</summary>
+    protected byte* NextStrips(int firstStrip, nint stripBytes) =>
+        firstStrip + StripsPerItem < Matrix.NumStrips ? Weights + (firstStrip + StripsPerItem) * stripBytes : null;
+
     /// <summary>Items for a number of rows.</summary>
     public int CountItems() => NumBlocks * ((Matrix.NumStrips + StripsPerItem - 1) / StripsPerItem);
 }
@@ -59,6 +63,7 @@ internal unsafe class LinearJob<S, V> : LinearJob
     where S : struct, ISimd<V>
     where V : struct
 {
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public sealed override void Execute(int item, int worker)
     {
         // All strips pass by the rows of a block before the next rows, which would push them out of the second-level cache.
@@ -125,7 +130,7 @@ internal unsafe class LinearJob<S, V> : LinearJob
     {
         nint rowBytes = Matrix.PaddedInputSize + Quads!.Tile!.RowPaddingBytes, stripBytes = Matrix.StripSize;
         Quads.Tile.MultiplyBlock(
-            Input + firstRow * rowBytes, rowBytes, numRows, Weights + firstStrip * stripBytes, stripBytes, numStrips,
+            Input + firstRow * rowBytes, rowBytes, numRows, Weights + firstStrip * stripBytes, stripBytes, numStrips, NextStrips(firstStrip, stripBytes),
             Matrix.PaddedInputSize, QuadKernel.QuadSize, QuadKernel.QuadSize, sums);
         int width = numStrips * TileShape.StripWidth, firstColumn = firstStrip * TileShape.StripWidth;
         for (int row = 0; row < numRows; row++) ScaleSums(sums + row * width, InputScales[firstRow + row], firstColumn, width);

@@ -39,6 +39,7 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
 {
     private const float Ln2 = 0.693147180559945309f;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
     {
         int end = Math.Min(NumMergeRows, (item + 1) * RowsPerItem);
@@ -134,6 +135,7 @@ internal sealed unsafe class MergeJob<S, V> : MergeJob
     }
 
     /// <summary>Turns maxima into the factors 2^(max − largest).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ScaleToLargest(float* max, int numParts, float largest)
     {
         for (int i = 0; i < numParts; i += S.Lanes)

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -21,7 +22,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     private const int GroupKeys = 32;
     private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
 
-    private int UnitKeys => PairSoftmax.UnitKeys(Shape.HeadDim);
+    private int UnitKeys => fused?.UnitKeys ?? PairSoftmax.UnitKeys(Shape.HeadDim);
 
     public override int MaxVectors => BlockVectors * BlocksPerItem;
 
@@ -31,6 +32,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
 
     public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
     {
         ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
@@ -51,6 +53,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < Shape.HeadDim; i += TileShape.StripWidth) Vector512.Store(Vector512.Load(sums + i) / Vector512.Create(divisor), sums + i);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Run(in AttentionItem item, in AttentionItem nextItem, int blockIndex, ref (int Page, int Count) units, byte* scratch)
     {
         AttentionPlan plan = Work.Plan;
@@ -67,7 +70,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             if (fused is not null)
             {
                 int numWhole = CountWholeUnits(block, segment, endPage, page);
-                if (numWhole > 0)
+                // One unit of a few vectors gains nothing: there is no unit beside whose values it could be weighed.
+                if (numWhole > (isReadBound ? 1 : 0))
                 {
                     int numPages = numWhole * unitPages;
                     for (int i = 0; i < numPages; i++) wholeUnits[i] = Address(pages[page + i], item.KvHead);
@@ -103,6 +107,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     }
 
     /// <summary>How many units from a page on all vectors see whole, without anything added to their logits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int CountWholeUnits(in Block block, in AttentionSegment segment, int endPage, int firstPage)
     {
         if (Options.LogitSoftCap is not null || !Options.AlibiSlopes.IsEmpty || (firstPage == 0 && segment.FirstSlot > 0)) return 0;
@@ -118,6 +123,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     }
 
     /// <summary>The pages from one on that are read next: what is left of the item's, then those of the next item, which mostly runs on the same thread.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void FindAhead(in AttentionItem item, in AttentionItem nextItem, ReadOnlySpan<int> pages, int page, Span<nuint> ahead)
     {
         AttentionSegment next = Work.Plan.Segments[nextItem.Segment];
@@ -155,6 +161,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     }
 
     /// <summary>What each vector, any of them and all of them see of a unit.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void FindVisible(in Block block, AttentionMask mask, int low, int high, ref Unit unit)
     {
         if (mask == AttentionMask.Full && Options.SlidingWindow is null)
@@ -177,6 +184,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Score(in Block block, in Unit unit)
     {
         nint stripBytes = Shape.HeadDim * TileShape.StripWidth * sizeof(ushort);
@@ -219,6 +227,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void AddValues(in Block block, in Unit unit)
     {
         for (int page = 0; page < unit.NumPages; page++)
@@ -228,11 +237,13 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             if (low >= high) continue;
             int from = GroupDown(low), to = GroupUp(high);
             byte* values = (byte*)unit.Pages[page] + Cache.ValueOffset;
+            nint ahead = unit.Ahead[page];
             ushort* weights = block.Weights + offset + from;
             bool isUniform = unit.CommonLow - offset <= low && unit.CommonHigh - offset >= high;
             if (!isUniform || low > from || high < to)
             {
-                bool isFinite = CopyVisible(values, block.Values, from, to, low, high);
+                bool isFinite = CopyVisible(values, block.Values, from, to, low, high, ahead);
+                ahead = 0;
                 if (!isUniform && !isFinite)
                 {
                     AddValuesByVector(block, values, offset, from, to);
@@ -242,13 +253,13 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             }
             product.Multiply(
                 block.NumVectors, block.SumSize / TileShape.StripWidth, (byte*)weights, PairSoftmax.MaxUnitKeys * sizeof(ushort),
-                values + from * TileShape.StripWidth * sizeof(ushort), PageStripBytes, block.Sums, block.SumSize * sizeof(float), to - from, adds: true, unit.Ahead[page]);
+                values + from * TileShape.StripWidth * sizeof(ushort), PageStripBytes, block.Sums, block.SumSize * sizeof(float), to - from, adds: true, ahead);
         }
     }
 
-    /// <summary>Copies the values from one token to another, those outside of low to high as zeros; returns whether the rest is finite.</summary>
+    /// <summary>Copies the values from one token to another, those outside of low to high as zeros; returns whether the rest is finite. Fetches the lines so many bytes ahead.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private bool CopyVisible(byte* values, byte* destination, int from, int to, int low, int high)
+    private bool CopyVisible(byte* values, byte* destination, int from, int to, int low, int high, nint ahead)
     {
         Vector512<ushort> exponent = Vector512.Create((ushort)0x7F80), special = default;
         for (int strip = 0; strip < Cache.PaddedHeadDim / TileShape.StripWidth; strip++, values += PageStripBytes, destination += PageStripBytes)
@@ -258,6 +269,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
                 uint mask = (token >= low && token < high ? 0xFFFFu : 0) | (token + 1 >= low && token + 1 < high ? 0xFFFF0000u : 0);
                 nint line = token * TileShape.StripWidth * sizeof(ushort);
                 Vector512<ushort> pairs = (Vector512.Load((uint*)(values + line)) & Vector512.Create(mask)).AsUInt16();
+                if (ahead != 0) Sse.Prefetch1(values + line + ahead);
                 special |= Vector512.Equals(pairs & exponent, exponent);
                 Vector512.Store(pairs, (ushort*)(destination + line));
             }
@@ -272,7 +284,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         {
             int low = Math.Max(from, block.Lows[i] - offset), high = Math.Min(to, block.Highs[i] - offset);
             if (low >= high) continue;
-            CopyVisible(values, block.Values, from, to, low, high);
+            CopyVisible(values, block.Values, from, to, low, high, 0);
             float* sums = block.Sums + i * block.SumSize;
             Unsafe.CopyBlock(block.VectorWeights, block.Weights + i * PairSoftmax.MaxUnitKeys + offset, KvCache.PageSize * sizeof(ushort));
             Unsafe.CopyBlock(block.VectorSums, sums, (uint)block.SumSize * sizeof(float));

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Hydragen.Core;
 
@@ -14,6 +15,7 @@ internal unsafe class PairLinearJob(PairTile tile) : LinearJob<Simd512, Vector51
     public sealed override ElementType InputTypeFor(ElementType type, CpuMatrix matrix) =>
         matrix.IsPaired && type == ElementType.BFloat16 ? type : ElementType.Float32;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     protected override void Multiply(int firstRow, int numRows, int firstStrip, int numStrips, float* sums)
     {
         if (!Matrix.IsPaired)
@@ -24,7 +26,7 @@ internal unsafe class PairLinearJob(PairTile tile) : LinearJob<Simd512, Vector51
         int elementSize = InputType.SizeInBytes();
         nint rowBytes = (nint)Matrix.InputSize * elementSize, stripBytes = Matrix.StripSize * sizeof(ushort);
         tile[InputType].MultiplyBlock(
-            Input + firstRow * rowBytes, rowBytes, numRows, Weights + firstStrip * stripBytes, stripBytes, numStrips,
+            Input + firstRow * rowBytes, rowBytes, numRows, Weights + firstStrip * stripBytes, stripBytes, numStrips, NextStrips(firstStrip, stripBytes),
             Matrix.InputSize, PairSize, PairSize * elementSize, sums);
     }
 }

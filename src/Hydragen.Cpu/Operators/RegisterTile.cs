@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Hydragen.Cpu;
 
 /// <summary>
@@ -43,12 +45,14 @@ internal abstract unsafe class RegisterTile
     /// <param name="strips">The first strip.</param>
     /// <param name="stripBytes">Bytes of a strip.</param>
     /// <param name="numStrips">1 to <see cref="LinearJob.StripsPerItem"/>.</param>
+    /// <param name="nextStrips">The strips that will be read next, fetched in the last pass; null for none.</param>
     /// <param name="depth">Length of the sum.</param>
     /// <param name="groupSize">Elements of a group.</param>
     /// <param name="groupBytes">Bytes of a group of a row of the input.</param>
     /// <param name="sums">Receives <c>[numRows, 16 · numStrips]</c>, dense.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void MultiplyBlock(
-        byte* input, nint rowBytes, int numRows, byte* strips, nint stripBytes, int numStrips, nint depth, int groupSize, int groupBytes, float* sums)
+        byte* input, nint rowBytes, int numRows, byte* strips, nint stripBytes, int numStrips, byte* nextStrips, nint depth, int groupSize, int groupBytes, float* sums)
     {
         int tileRows = MaxRows, numTiles = (numRows + tileRows - 1) / tileRows, sumStride = numStrips * TileShape.StripWidth;
         nint numGroups = (depth + groupSize - 1) / groupSize;
@@ -64,7 +68,7 @@ internal abstract unsafe class RegisterTile
             arguments.Depth = Math.Min(GroupsPerPass * groupSize, depth - group * groupSize);
             arguments.Adds = group > 0 ? 1 : 0;
             byte* pass = strips + group * GroupRowBytes;
-            byte* next = group + GroupsPerPass < numGroups ? pass + LinearJob.StripBytesPerPass : null;
+            byte* next = group + GroupsPerPass < numGroups ? pass + LinearJob.StripBytesPerPass : nextStrips;
             for (int tile = 0; tile < numTiles; tile++)
             {
                 int row = tile * tileRows;

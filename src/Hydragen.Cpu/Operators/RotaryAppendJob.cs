@@ -64,6 +64,7 @@ internal sealed unsafe class RotaryAppendJob<S, V> : RotaryAppendJob
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Transform<T>(byte* head, float* weight, float* factors, float* result)
         where T : struct, IStorage
     {

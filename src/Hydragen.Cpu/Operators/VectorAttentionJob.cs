@@ -30,6 +30,7 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
         MaxItemVectors * (headDim + TileShape.PadToStrips(headDim) + StatePerVector)
         + KvCache.PageSize * (TileShape.MaxRows + headDim + TileShape.PadToStrips(headDim)) + TileShape.MaxRows * TileShape.PadToStrips(headDim);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
     {
         float* scratch = Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim);
