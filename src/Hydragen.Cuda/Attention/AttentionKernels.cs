@@ -54,7 +54,7 @@ internal sealed class AttentionKernels
         KernelVariant[] SequenceOf(int taskWarps, int stages) =>
             WithOptions(
                 "attention_sequence",
-                $"{defines} WARPS={TasksPerShortBlock} TASK_WARPS={taskWarps} BULK_COPIES={(hasHopper && taskWarps > 9 ? 1 : 0)}", TasksPerShortBlock,
+                $"{defines} WARPS={TasksPerShortBlock} TASK_WARPS={taskWarps}", TasksPerShortBlock,
                 TasksPerShortBlock * stages * sliceBytes, sharesTasks: true);
 
         KernelVariant Hopper(int options)

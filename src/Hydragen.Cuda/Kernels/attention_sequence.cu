@@ -4,13 +4,10 @@
 // the next task, is on its way; single warps are so many that they need not.
 // Grid: any number of blocks of WARPS * 32 threads, which share all tasks: whole blocks take tickets, single warps a fixed share, because
 // tickets would take longer than their tasks. STORAGE is a 16-bit type, also that of the queries.
-// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), BULK_COPIES (whether one lane copies a slice, on Hopper), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
+// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
 // Dynamic shared memory: for each warp STAGES slices of keys and values; a stage also holds its results when warps meet, outputs FP32
 // [MAX_VECTORS, PADDED_DIM] and sums [MAX_VECTORS, 2].
 #include "common.cuh"
-#if BULK_COPIES
-#include "hopper.cuh"
-#endif
 
 #define STAGES (TASK_WARPS > 1 ? 2 : 1)
 #define MAX_VECTORS 8
@@ -45,44 +42,8 @@ DEVICE Task task_of(const AttentionParameters& p, int index, int member, int lan
 
 DEVICE u64 page_of(const AttentionParameters& p, const Task& task, int slice) { return p.pages[task.item.firstPage + slice / (PAGE_SIZE / SLOTS)]; }
 
-#if BULK_COPIES
-// Copies a slice's rows of the item. page: page_of the slice.
-DEVICE void load_slice(const AttentionParameters& p, const Task& task, int slice, u64 page, int lane, u32 destination, u32 barrier)
-{
-    if (lane != 0) return;
-    const u8* source = (const u8*)page + p.layerOffset + (u64)task.kv_head * (2 * IMAGE_BYTES);
-    const int first_key = slice * SLOTS - task.item.firstSlot, page_slot = slice % (PAGE_SIZE / SLOTS) * SLOTS;
-    const int first_row = max(0, -first_key), num_rows = min(SLOTS, task.item.numKeys - first_key) - first_row;
-    barrier_arrive_expect(barrier, num_rows * (PADDED_DIM * 4));
-#pragma unroll
-    for (int start = 0; start < PADDED_DIM;)
-    {
-        const int width = start < FULL_COLUMNS ? 64 : start < FULL_COLUMNS + HALF_COLUMNS ? 32 : 16;
-        const u32 from = start * (PAGE_SIZE * 2) + (page_slot + first_row) * (width * 2), to = start * (SLOTS * 2) + first_row * (width * 2);
-        copy_bulk(destination + to, source + from, num_rows * (width * 2), barrier);
-        copy_bulk(destination + SLICE_BYTES + to, source + IMAGE_BYTES + from, num_rows * (width * 2), barrier);
-        start += width;
-    }
-}
-
-// Values outside the item become zero: a weight of zero does not remove a NaN. The next copy finds that done.
-DEVICE void clear_outside(const Task& task, int slice, int lane, u8* stage)
-{
-    const int first_key = slice * SLOTS - task.item.firstSlot;
-    if (first_key >= 0 && first_key + SLOTS <= task.item.numKeys) return;
-#pragma unroll
-    for (int i = 0; i < SLICE_BYTES / 16 / 32; i++)
-    {
-        const int chunk = i * 32 + lane, row = chunk / (PADDED_DIM / 8), column = chunk % (PADDED_DIM / 8) * 8;
-        if (first_key + row < 0 || first_key + row >= task.item.numKeys)
-            *(uint4*)(stage + SLICE_BYTES + tile_offset<SLOTS>(row, column / 16 * 16, column / 8 % 2)) = make_uint4(0, 0, 0, 0);
-    }
-    async_fence();
-    warp_barrier();
-}
-#else
 // Copies a slice. What lies outside the item becomes zero: a weight of zero does not remove a NaN. page: page_of the slice.
-DEVICE void load_slice(const AttentionParameters& p, const Task& task, int slice, u64 page, int lane, u32 destination, u32)
+DEVICE void load_slice(const AttentionParameters& p, const Task& task, int slice, u64 page, int lane, u32 destination)
 {
     const u8* source = (const u8*)page + p.layerOffset + (u64)task.kv_head * (2 * IMAGE_BYTES);
     const int first_key = slice * SLOTS - task.item.firstSlot, page_slot = slice % (PAGE_SIZE / SLOTS) * SLOTS;
@@ -96,9 +57,7 @@ DEVICE void load_slice(const AttentionParameters& p, const Task& task, int slice
         copy_async(destination + to, source + from, is_inside);
         copy_async(destination + SLICE_BYTES + to, source + IMAGE_BYTES + from, is_inside);
     }
-    copy_commit();
 }
-#endif
 
 // The operand of queries: lane l holds elements k * 16 + 2 * (l % 4) + {0, 1} and those 8 further of vector l / 4.
 DEVICE void load_queries(const AttentionParameters& p, const Task& task, int lane, u32 (&queries)[PADDED_DIM / 16][2])
@@ -281,30 +240,12 @@ DEVICE void add_lanes(Vectors& v)
 #if TASK_WARPS > 1
 __shared__ int next_tickets[2];
 __shared__ u8* shared_results[WARPS];
-__shared__ u64 barriers[WARPS][STAGES];
-
-// Waits for the slice that a stage holds or gets. phases: of the stages' barriers, one bit each.
-DEVICE void wait_slice(u32 barrier, int stage, u32& phases)
-{
-#if BULK_COPIES
-    barrier_wait(barrier, phases >> stage & 1);
-    phases ^= 1 << stage;
-#else
-    copy_wait<1>();
-#endif
-}
 
 // Tasks of all warps of the block.
 DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int warp, int lane)
 {
     u8* const ring = shared_memory + warp * (STAGES * STAGE_BYTES);
-    const u32 barrier = shared_address(&barriers[warp][0]);
-    u32 phases = 0;
     if (threadIdx.x == 0) next_tickets[0] = atomicAdd(p.tickets, 1);
-#if BULK_COPIES
-    if (lane < STAGES) barrier_init(barrier + lane * 8, 1);
-    barrier_init_fence();
-#endif
     __syncthreads();
     int index = next_tickets[0], num_done = 0;
     if (index >= num_tasks) return;
@@ -312,7 +253,8 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int w
     u32 queries[PADDED_DIM / 16][2];
     Vectors v;
     int slice = task.first_slice;
-    if (slice < task.end_slice) load_slice(p, task, slice, page_of(p, task, slice), lane, shared_address(ring), barrier);
+    if (slice < task.end_slice) load_slice(p, task, slice, page_of(p, task, slice), lane, shared_address(ring));
+    copy_commit();
     u64 page = slice + TASK_WARPS < task.end_slice ? page_of(p, task, slice + TASK_WARPS) : 0;
     load_queries(p, task, lane, queries);
     start_vectors(p, task, lane, v);
@@ -337,17 +279,14 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int w
             }
         }
         if (next_slice < next.end_slice && index < num_tasks)
-            load_slice(p, next, next_slice, page, lane, shared_address(ring + (step ^ 1) * STAGE_BYTES), barrier + (step ^ 1) * 8);
-        else copy_commit();
+            load_slice(p, next, next_slice, page, lane, shared_address(ring + (step ^ 1) * STAGE_BYTES));
+        copy_commit();
         // The address of what is copied in the next step, so that the copy need not wait for it.
         if (next_slice + TASK_WARPS < next.end_slice) page = page_of(p, next, next_slice + TASK_WARPS);
         if (slice < task.end_slice)
         {
-            wait_slice(barrier + step * 8, step, phases);
+            copy_wait<1>();
             warp_barrier();
-#if BULK_COPIES
-            clear_outside(task, slice, lane, ring + step * STAGE_BYTES);
-#endif
             add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, factor, lane, shared_address(ring + step * STAGE_BYTES));
         }
         warp_barrier();
@@ -364,9 +303,6 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int w
             for (int w = 0; w < WARPS; w++) results[w] = shared_results[w];
             store_block(p, task, results);
             if (threadIdx.x == 0) next_tickets[num_done % 2] = ticket;
-#if BULK_COPIES
-            async_fence();
-#endif
             __syncthreads();
             num_done++;
             if (index >= num_tasks) return;
@@ -396,7 +332,8 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int w
         start_vectors(p, task, lane, v);
         for (int slice = task.first_slice; slice < task.end_slice; slice++)
         {
-            load_slice(p, task, slice, page_of(p, task, slice), lane, stage, 0);
+            load_slice(p, task, slice, page_of(p, task, slice), lane, stage);
+            copy_commit();
             copy_wait<0>();
             warp_barrier();
             add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, factor, lane, stage);
