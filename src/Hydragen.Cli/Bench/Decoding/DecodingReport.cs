@@ -83,8 +83,8 @@ internal sealed class DecodingReport(IReadOnlyList<DecodingPoint> points, IReadO
 
     private IEnumerable<(string Name, double Rate)> CeilingsOf(DecodingSweep sweep) => sweep.ReadsMemory
         ? [("memory reads", ceilings.BestReadGigabytes)]
-        : from rates in _rates where rates.Value.Peak is not null group rates.Key.ShortName() by rates.Value.Peak!.Value into types
-          select ($"peak, {string.Join(", ", types)}", types.Key);
+        : _rates.Where(rates => rates.Value.Peak is not null).GroupBy(rates => rates.Value.Peak!.Value, rates => rates.Key.ShortName())
+            .Select(types => ($"peak, {string.Join(", ", types)}", types.Key));
 
     /// <summary>In the order of sweeps, points and types, whatever order they were measured in.</summary>
     private IEnumerable<DecodingRow> Ordered()
