@@ -1,4 +1,3 @@
-using System.Globalization;
 using Hydragen.Core;
 
 namespace Hydragen.Cli.Bench;
@@ -44,15 +43,3 @@ internal sealed record DecodingSweep(string Name, string Title, string AxisName,
         return new AttentionCell(shape, HybridBatch, 0, ShortLength) { QueryLength = ShortLength, NumDecoding = HybridBatch * (100 - value) / 100 };
     }
 }
-
-/// <summary>A point of a sweep.</summary>
-/// <param name="Sweep">The sweep.</param>
-/// <param name="Value">Where it stands on the axis.</param>
-/// <param name="Cell">What is measured there.</param>
-internal sealed record DecodingPoint(DecodingSweep Sweep, int Value, AttentionCell Cell)
-{
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Sweep.Name} {Value}");
-}
-
-/// <summary>What was measured at a point with one type of keys and values.</summary>
-internal sealed record DecodingRow(DecodingPoint Point, ElementType Type, AttentionMeasurement Measurement);
