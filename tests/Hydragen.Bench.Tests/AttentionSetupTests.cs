@@ -23,17 +23,24 @@ public sealed class AttentionSetupTests
     [InlineData(4)]
     public void Work_is_counted_key_by_key(int queryLength)
     {
-        AttentionSetup setup = Setup(queryLength);
-        var cell = new AttentionCell(Shape, Batch: 3, Prefix: 10, Suffix: 7);
+        AttentionSetup setup = Setup();
+        var cell = new AttentionCell(Shape, Batch: 3, Prefix: 10, Suffix: 7) { QueryLength = queryLength };
         long pairs = 0;
         for (int query = 0; query < queryLength; query++) pairs += cell.Prefix + cell.Suffix - (queryLength - 1 - query);
-        Assert.Equal(4.0 * cell.Batch * pairs * 8 * 128, setup.Flops(cell, AttentionMode.Hydragen));
+        Assert.Equal(4.0 * cell.Batch * pairs * 8 * 128, cell.Flops(AttentionMode.Hydragen));
+        Assert.Equal(3 * queryLength, cell.NumRows);
+
+        // Two of the three sequences decode: one row each, which sees everything.
+        AttentionCell hybrid = cell with { NumDecoding = 2 };
+        Assert.Equal(4.0 * (2 * 17 + pairs) * 8 * 128, hybrid.Flops(AttentionMode.Hydragen));
+        Assert.Equal(2 + queryLength, hybrid.NumRows);
+        Assert.Equal(setup.Bytes(cell, AttentionMode.Hydragen), setup.Bytes(hybrid, AttentionMode.Hydragen));
     }
 
     [Fact]
     public void A_shared_prefix_is_read_once_and_others_once_for_each_sequence()
     {
-        AttentionSetup setup = Setup(1);
+        AttentionSetup setup = Setup();
         var cell = new AttentionCell(Shape, Batch: 3, Prefix: 10, Suffix: 7);
         const int Token = 2 * 2 * 128 * 2;
         Assert.Equal(Token * (10 + 3 * 7), setup.Bytes(cell, AttentionMode.Hydragen));
@@ -49,7 +56,7 @@ public sealed class AttentionSetupTests
     public void Data_sets_are_larger_than_the_cache_or_as_large_as_the_memory_allows(int batch, int prefix, int suffix)
     {
         const long BytesPerPage = 64 * 1024, Cache = 32L << 20;
-        AttentionSetup setup = Setup(1);
+        AttentionSetup setup = Setup();
         var memory = new AttentionMemory(setup, new AttentionCell(Shape, batch, prefix, suffix), BytesPerPage, Cache);
         long shared = memory.SharedPages * BytesPerPage * memory.SharedLayers, copies = memory.CopiedPages * BytesPerPage * memory.CopiedLayers;
         if (memory.Holds(AttentionMode.Hydragen)) Assert.InRange(shared, Cache * 2, setup.MaxBytes);
@@ -96,7 +103,7 @@ public sealed class AttentionSetupTests
     [Fact]
     public void Limits_are_the_longer_of_products_and_reads()
     {
-        AttentionSetup setup = Setup(1) with { Protocol = AttentionProtocols.Published };
+        AttentionSetup setup = Setup() with { Protocol = AttentionProtocols.Published };
         var rates = new AttentionRates(setup, new GpuCeilings(ReadGigabytes: 4470, SmallProductGflops: 770_000, LargeProductGflops: 687_000, EmptyGraphSeconds: 3e-6));
         Assert.Equal(770_000, rates.Peak);
         double Limit(int number, AttentionMode mode) => PublishedReport.Limit(rates, PublishedConfiguration.All[number], mode)!.Value * 1e6;
@@ -129,11 +136,11 @@ public sealed class AttentionSetupTests
     [Fact]
     public void Parts_of_a_step_add_up_to_it_and_a_tree_is_read_node_by_node()
     {
-        AttentionSetup setup = Setup(1);
+        AttentionSetup setup = Setup();
         AttentionCell cell = AttentionProtocols.TreeCells[0], oneLevel = AttentionProtocols.TreeCells[1];
         Assert.Equal(cell.Prefix + cell.Suffix, oneLevel.Prefix + oneLevel.Suffix);
         Assert.Equal(2048 + 8 * 512 + 64 * 128, cell.NodeTokens);
-        foreach (Func<AttentionCell, AttentionMode, double> count in (Func<AttentionCell, AttentionMode, double>[])[setup.Flops, setup.Bytes])
+        foreach (Func<AttentionCell, AttentionMode, double> count in (Func<AttentionCell, AttentionMode, double>[])[(point, mode) => point.Flops(mode), setup.Bytes])
         {
             Assert.Equal(count(cell, AttentionMode.Hydragen), count(cell, AttentionMode.Nodes) + count(cell, AttentionMode.Sequences));
             Assert.Equal(count(cell, AttentionMode.Copied), count(oneLevel, AttentionMode.Copied));
@@ -145,7 +152,7 @@ public sealed class AttentionSetupTests
     public void All_layers_of_a_workload_hold_different_data_and_all_modes_agree_on_the_first()
     {
         var shape = new AttentionShape(4, 2, 32);
-        AttentionSetup setup = Setup(1) with { KvType = ElementType.Float32 };
+        AttentionSetup setup = Setup() with { KvType = ElementType.Float32 };
         foreach (AttentionCell cell in (AttentionCell[])[
             new(shape, Batch: 3, Prefix: 100, Suffix: 9),
             new(shape, Batch: 8, Prefix: 130, Suffix: 9) { Levels = [new(2, 70), new(4, 60)] }])
@@ -168,6 +175,6 @@ public sealed class AttentionSetupTests
         }
     }
 
-    private static AttentionSetup Setup(int queryLength) => new(
-        "custom", ElementType.BFloat16, queryLength, [], AttentionModes.Whole, Repeats: 1, IsWarm: false, MaxBytes: 4L << 30);
+    private static AttentionSetup Setup() => new(
+        "custom", ElementType.BFloat16, [], AttentionModes.Whole, Repeats: 1, IsWarm: false, MaxBytes: 4L << 30);
 }

@@ -86,6 +86,7 @@ public sealed class HelpTests
     [InlineData("score --model m")]
     [InlineData("attention --input i --output o")]
     [InlineData("bench attention")]
+    [InlineData("bench decoding")]
     [InlineData("bench generate")]
     [InlineData("doctor")]
     public async Task Every_verb_that_computes_takes_a_number_of_threads(string line)

@@ -149,6 +149,37 @@ public sealed class Scenario
         };
     }
 
+    /// <summary>The only sequence while a part of its queries is computed: what comes after them is not in the cache yet, and NaN here.</summary>
+    /// <param name="firstQuery">First query of the part.</param>
+    /// <param name="numQueries">Queries of the part.</param>
+    public Scenario Chunk(int firstQuery, int numQueries)
+    {
+        PlanSequence whole = Sequences.Single();
+        int rowSize = Shape.NumHeads * Shape.HeadDim, tokenSize = Shape.NumKvHeads * Shape.HeadDim;
+        int numKeys = whole.NumKeys - whole.NumQueries + firstQuery + numQueries;
+        float[] key = [.. Key], value = [.. Value];
+        for (int i = numKeys; i < whole.NumKeys; i++)
+        {
+            int slot = whole.Pages.Span[i / KvCache.PageSize] * KvCache.PageSize + i % KvCache.PageSize;
+            key.AsSpan(slot * tokenSize, tokenSize).Fill(float.NaN);
+            value.AsSpan(slot * tokenSize, tokenSize).Fill(float.NaN);
+        }
+        return new Scenario(Shape, 0)
+        {
+            Options = Options,
+            KvType = KvType,
+            QueryType = QueryType,
+            OutputType = OutputType,
+            Query = Query[(firstQuery * rowSize)..((firstQuery + numQueries) * rowSize)],
+            Key = key,
+            Value = value,
+            NumPages = NumPages,
+            _isOwned = _isOwned,
+            Nodes = Nodes,
+            Sequences = [whole with { NumQueries = numQueries, NumKeys = numKeys }],
+        };
+    }
+
     /// <summary>First query row of a sequence.</summary>
     public int FirstRow(int sequence) => Sequences.Take(sequence).Sum(other => other.NumQueries);
 

@@ -20,7 +20,7 @@ internal sealed class BenchArguments
     /// <param name="command">Receives the options.</param>
     /// <param name="defaultRepeats">Rounds unless the option says otherwise.</param>
     /// <param name="devices">What can compute; the first is the default.</param>
-    /// <param name="defaultModes">Names of the modes that are measured unless the option says otherwise.</param>
+    /// <param name="defaultModes">Names of the modes that are measured unless the option says otherwise; empty for a benchmark without modes.</param>
     /// <param name="otherModes">Names of further modes.</param>
     public BenchArguments(Command command, int defaultRepeats, string[] devices, string[] defaultModes, params string[] otherModes)
     {
@@ -44,7 +44,8 @@ internal sealed class BenchArguments
             },
         };
         _repeats = Values.Integer("--repeats", "Interleaved rounds; the median counts.", defaultRepeats, 1, MaxRepeats);
-        foreach (Option option in (Option[])[_device, _modes, _repeats, _threads, _json, _plot]) command.Options.Add(option);
+        foreach (Option option in (Option[])[_device, .. (Option[])(defaultModes.Length > 0 ? [_modes] : []), _repeats, _threads, _json, _plot])
+            command.Options.Add(option);
     }
 
     /// <summary>Names of the modes to measure.</summary>
@@ -65,9 +66,9 @@ internal sealed class BenchArguments
         if (parsed.GetValue(_plot) is { } path) InputFile.CheckOutput(path);
     }
 
-    public void WritePlot(ParseResult parsed, LineChart chart)
+    public void WritePlot(ParseResult parsed, params IReadOnlyList<LineChart> charts)
     {
-        if (parsed.GetValue(_plot) is { } path) File.WriteAllText(path, SvgWriter.Draw(chart));
+        if (parsed.GetValue(_plot) is { } path) File.WriteAllText(path, SvgWriter.Draw(charts));
     }
 
     /// <summary>The command line as it was typed.</summary>

@@ -101,6 +101,7 @@ internal sealed class AttentionArguments
             _ => CustomCells(parsed),
         };
         int queryLength = parsed.GetValue(_queryLength);
+        cells = [.. cells.Select(cell => cell with { QueryLength = queryLength })];
         foreach (AttentionCell cell in cells)
         {
             // Queries that own no key see the whole prefix with sharing, but would see less of a copy of their own.
@@ -111,7 +112,7 @@ internal sealed class AttentionArguments
         ElementType kvType = KvTypes.Single(type => type.ShortName() == parsed.GetValue(_kvType));
         string? outputs = parsed.GetValue(_outputs);
         if (outputs is not null && !Directory.Exists(outputs)) throw new InputException($"--outputs names the folder '{outputs}', which does not exist.");
-        return new AttentionSetup(protocol, kvType, queryLength, cells, modes, repeats, parsed.GetValue(_warm), MaxBytes: 0) { OutputFolder = outputs };
+        return new AttentionSetup(protocol, kvType, cells, modes, repeats, parsed.GetValue(_warm), MaxBytes: 0) { OutputFolder = outputs };
     }
 
     /// <summary>The most memory for keys and values that was asked for, in bytes, or null.</summary>

@@ -6,6 +6,9 @@ namespace Hydragen.Cli.Bench;
 /// <summary>Measures the modes of each cell side by side: A B C, A B C, …</summary>
 internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup setup)
 {
+    // Longer queries run through the same code.
+    private const int MaxWarmUpQueries = 64;
+
     /// <summary>Measures all cells.</summary>
     /// <param name="onCell">Receives the modes of each cell as soon as they are done.</param>
     /// <param name="cancellationToken">Ends it between two calls.</param>
@@ -18,44 +21,32 @@ internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup 
             int count = 1;
             while (device.SharesCaches && first + count < setup.Cells.Count && setup.Cells[first + count].IsBeside(setup.Cells[first])) count++;
             device.Restart();
-            MeasureGroup([.. setup.Cells.Skip(first).Take(count)], onCell, cancellationToken);
+            Measure([.. setup.Cells.Skip(first).Take(count)], onCell, cancellationToken);
             first += count;
         }
     }
 
-    private AttentionMemory MemoryOf(AttentionCell cell, long cacheBytes)
+    /// <summary>Runs every mode on something small, once for each kind of queries.</summary>
+    public void WarmUp(CancellationToken cancellationToken)
     {
-        using KvCache cache = device.Backend.CreateKvCache(new KvCacheShape(1, cell.Shape.NumKvHeads, cell.Shape.HeadDim, setup.KvType), 0);
-        return new AttentionMemory(setup, cell, cache.BytesPerPage, cacheBytes);
-    }
-
-    /// <summary>Runs every mode on something small.</summary>
-    private void WarmUp(CancellationToken cancellationToken)
-    {
-        var cell = new AttentionCell(setup.Cells[0].Shape, 4, 256, 64 + setup.QueryLength);
-        AttentionMemory memory = MemoryOf(cell, cacheBytes: 0);
-        AttentionMode[] modes = [.. setup.Modes.Where(mode => memory.Holds(mode))];
-        using var workload = new AttentionWorkload(device, setup, cell, memory);
-        foreach (AttentionMode mode in modes) workload.Prepare(device, mode, cancellationToken);
-        device.WarmUp(
-            () =>
-            {
-                foreach (AttentionMode mode in modes) workload.Run(mode, cell.Suffix);
-            },
-            cancellationToken);
+        foreach (int queryLength in setup.Cells.Select(cell => Math.Min(cell.QueryLength, MaxWarmUpQueries)).Distinct())
+            WarmUp(new AttentionCell(setup.Cells[0].Shape, 4, 256, 64 + queryLength) { QueryLength = queryLength }, cancellationToken);
     }
 
     /// <summary>Measures cells that have everything in common but the suffix, in caches that hold the longest.</summary>
-    private void MeasureGroup(AttentionCell[] cells, Action<IReadOnlyList<AttentionMeasurement>> onCell, CancellationToken cancellationToken)
+    /// <param name="cells">The cells.</param>
+    /// <param name="onCell">Receives the modes of each cell.</param>
+    /// <param name="cancellationToken">Ends it between two calls.</param>
+    public void Measure(
+        IReadOnlyList<AttentionCell> cells, Action<IReadOnlyList<AttentionMeasurement>> onCell, CancellationToken cancellationToken)
     {
         AttentionCell largest = cells.MaxBy(cell => cell.Suffix)!;
-        AttentionMemory memory = MemoryOf(largest, device.LastLevelCacheBytes);
+        AttentionMemory memory = MemoryOf(largest);
         var skipped = new Dictionary<AttentionMode, string>();
         var memories = new Dictionary<AttentionMode, (long, long)>();
-        foreach (AttentionMode mode in setup.Modes.Where(mode => !memory.Holds(mode)))
+        foreach (AttentionMode mode in setup.Modes)
         {
-            skipped.Add(
-                mode, $"needs {StatisticsTable.Mebibytes(memory.BytesFor(mode))}, but {StatisticsTable.Mebibytes(setup.MaxBytes)} are allowed");
+            if (WhyNotHeld(memory, mode) is { } reason) skipped.Add(mode, reason);
         }
         AttentionWorkload? workload = null;
         try
@@ -67,6 +58,33 @@ internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup 
         {
             workload?.Dispose();
         }
+    }
+
+    /// <summary>The memory of a cell that is measured.</summary>
+    public AttentionMemory MemoryOf(AttentionCell cell) => MemoryOf(cell, device.LastLevelCacheBytes);
+
+    /// <summary>Why a mode does not fit into the memory that is allowed; null when it does.</summary>
+    public string? WhyNotHeld(AttentionMemory memory, AttentionMode mode) => memory.Holds(mode) ? null
+        : $"needs {StatisticsTable.Mebibytes(memory.BytesFor(mode))}, but {StatisticsTable.Mebibytes(setup.MaxBytes)} are allowed";
+
+    private AttentionMemory MemoryOf(AttentionCell cell, long cacheBytes)
+    {
+        using KvCache cache = device.Backend.CreateKvCache(new KvCacheShape(1, cell.Shape.NumKvHeads, cell.Shape.HeadDim, setup.KvType), 0);
+        return new AttentionMemory(setup, cell, cache.BytesPerPage, cacheBytes);
+    }
+
+    private void WarmUp(AttentionCell cell, CancellationToken cancellationToken)
+    {
+        AttentionMemory memory = MemoryOf(cell, cacheBytes: 0);
+        AttentionMode[] modes = [.. setup.Modes.Where(mode => memory.Holds(mode))];
+        using var workload = new AttentionWorkload(device, setup, cell, memory);
+        foreach (AttentionMode mode in modes) workload.Prepare(device, mode, cancellationToken);
+        device.WarmUp(
+            () =>
+            {
+                foreach (AttentionMode mode in modes) workload.Run(mode, cell.Suffix);
+            },
+            cancellationToken);
     }
 
     /// <summary>Makes the caches, shared prefixes first, and notes what each mode takes and which does not fit after all.</summary>
@@ -151,6 +169,11 @@ internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup 
     private void CheckAgreement(AttentionWorkload workload, AttentionMode[] modes, AttentionCell cell)
     {
         if (modes.Length == 0) return;
+        if (!setup.ComparesOutputs)
+        {
+            workload.Run(modes[0], cell.Suffix);
+            return;
+        }
         float[] expected = workload.RunFirstLayer(modes[0], cell.Suffix);
         if (setup.OutputFolder is { } folder) OutputSample.Write(folder, cell, expected);
         float largest = expected.Max(Math.Abs);

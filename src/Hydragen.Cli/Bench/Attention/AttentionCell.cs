@@ -18,10 +18,41 @@ internal sealed record AttentionCell(AttentionShape Shape, int Batch, int Prefix
     /// <summary>The published configuration that the point belongs to, or null.</summary>
     public PublishedConfiguration? Configuration { get; init; }
 
+    /// <summary>Query rows of each sequence: its last tokens.</summary>
+    public int QueryLength { get; init; } = 1;
+
+    /// <summary>So many sequences, the first ones, have one query row whatever <see cref="QueryLength"/> says: they decode.</summary>
+    public int NumDecoding { get; init; }
+
+    /// <summary>Query rows of the batch.</summary>
+    public long NumRows => NumDecoding + (long)(Batch - NumDecoding) * QueryLength;
+
     /// <summary>Tokens of all nodes.</summary>
     public long NodeTokens => Levels.Sum(level => (long)level.NumNodes * level.Length);
 
     /// <summary>Whether both differ in nothing but their suffix.</summary>
     public bool IsBeside(AttentionCell other) =>
-        Shape == other.Shape && Batch == other.Batch && Levels.SequenceEqual(other.Levels) && Configuration == other.Configuration;
+        Shape == other.Shape && Batch == other.Batch && QueryLength == other.QueryLength && NumDecoding == other.NumDecoding && Levels.SequenceEqual(other.Levels) && Configuration == other.Configuration;
+
+    /// <summary>Query rows of a sequence.</summary>
+    public int QueriesOf(int sequence) => sequence < NumDecoding ? 1 : QueryLength;
+
+    /// <summary>Floating-point operations of a mode's step: two products of headDim elements for each query head and key that it sees.</summary>
+    public double Flops(AttentionMode mode)
+    {
+        double pairs = NumDecoding * KeysOf(1) + (Batch - NumDecoding) * (double)QueryLength * KeysOf(QueryLength);
+        return 4.0 * Shape.NumHeads * Shape.HeadDim * pairs;
+
+        double KeysOf(int queryLength)
+        {
+            double hidden = (queryLength - 1) / 2.0; // causal: the mean row does not see half of the query's own tokens
+            double own = Suffix == 0 ? 0 : Suffix - hidden;
+            return mode switch
+            {
+                AttentionMode.Nodes => Prefix,
+                AttentionMode.Sequences => own,
+                _ => Prefix + own,
+            };
+        }
+    }
 }

@@ -16,6 +16,9 @@ internal sealed record AttentionMeasurement(
 
     public Spread Time => Spread.Of(Seconds);
 
+    /// <summary>10⁹ floating-point operations a second.</summary>
+    public double Gflops => Cell.Flops(Mode) / Time.Median / 1e9;
+
     /// <summary>How many times as long as <paramref name="other"/> it took, round by round; null when either did not run.</summary>
     public Spread? RatioTo(AttentionMeasurement? other) =>
         other is null || other.Seconds.Count == 0 || Seconds.Count == 0 ? null : Spread.OfRatios(Seconds, other.Seconds);

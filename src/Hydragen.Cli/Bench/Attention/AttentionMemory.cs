@@ -12,9 +12,6 @@ internal readonly record struct AttentionMemory
 {
     private const int MaxLayers = 1024;
 
-    // A query, an output, and two outputs that are compared, all in at most FP32.
-    private const int BytesPerQueryElement = 4 * sizeof(float);
-
     /// <summary>Plans the memory of a cell.</summary>
     /// <param name="setup">The run.</param>
     /// <param name="cell">The cell.</param>
@@ -28,8 +25,10 @@ internal readonly record struct AttentionMemory
         bool wantsShared = setup.Modes.Any(mode => mode != AttentionMode.Copied), wantsCopies = setup.Modes.Contains(AttentionMode.Copied);
         SharedPages = wantsShared ? NodePages + (long)cell.Batch * SuffixPages : 0;
         CopiedPages = wantsCopies ? (long)cell.Batch * CopyPages : 0;
-        long numQueryElements = (long)cell.Batch * setup.QueryLength * cell.Shape.NumHeads * cell.Shape.HeadDim;
-        SharedBytes = SharedPages * bytesPerPage + numQueryElements * BytesPerQueryElement;
+        long numQueryElements = cell.NumRows * cell.Shape.NumHeads * cell.Shape.HeadDim;
+        // A query, an output, and two outputs where modes are compared, all in at most FP32.
+        int bytesPerQueryElement = (setup.ComparesOutputs ? 4 : 2) * sizeof(float);
+        SharedBytes = SharedPages * bytesPerPage + numQueryElements * bytesPerQueryElement;
         CopiedBytes = SharedBytes + CopiedPages * bytesPerPage;
         HasShared = wantsShared && Fits(SharedPages, SharedBytes);
         HasCopies = wantsCopies && Fits(CopiedPages, CopiedBytes);

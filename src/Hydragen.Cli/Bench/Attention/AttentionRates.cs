@@ -15,9 +15,6 @@ internal sealed class AttentionRates(AttentionSetup setup, ICeilings ceilings)
     /// <summary>The ceiling of reads, 10⁹ bytes a second.</summary>
     public double Read => ceilings.BestReadGigabytes;
 
-    /// <summary>10⁹ floating-point operations a second.</summary>
-    public double Gflops(AttentionMeasurement row) => setup.Flops(row.Cell, row.Mode) / row.Time.Median / 1e9;
-
     /// <summary>10⁹ bytes of keys and values a second.</summary>
     public double Gigabytes(AttentionMeasurement row) => setup.Bytes(row.Cell, row.Mode) / row.Time.Median / 1e9;
 
@@ -28,7 +25,7 @@ internal sealed class AttentionRates(AttentionSetup setup, ICeilings ceilings)
     public (double Products, double Reads)? FloorSeconds(AttentionCell cell, AttentionMode mode)
     {
         if (mode is AttentionMode.Paged or AttentionMode.Copied || Peak is not { } peak) return null;
-        double products = mode == AttentionMode.Sequences ? 0 : setup.Flops(cell, AttentionMode.Nodes) / peak / 1e9;
+        double products = mode == AttentionMode.Sequences ? 0 : cell.Flops(AttentionMode.Nodes) / peak / 1e9;
         return (products, setup.Bytes(cell, mode) / Read / 1e9);
     }
 

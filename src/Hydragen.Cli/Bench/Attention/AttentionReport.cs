@@ -9,6 +9,7 @@ namespace Hydragen.Cli.Bench;
 internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates, BenchUnits units)
 {
     private readonly List<AttentionMeasurement> _rows = [];
+    private readonly AttentionRows _cells = new(rates, units);
 
     /// <summary>Adds the modes of a cell.</summary>
     /// <param name="rows">The modes, measured side by side.</param>
@@ -26,7 +27,7 @@ internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates
         bool hasState = _rows.Any(row => row.State is not null);
         string[] titles =
         [
-            "batch", "prefix", "suffix", "mode", $"{units.Time} (min–max)", units.Arithmetic, "of peak", units.Reads, "of read", "× limit",
+            "batch", "prefix", "suffix", "mode", .. AttentionRows.Titles(units), "× limit",
             "× hydragen (min–max)", .. (string[])(hasState ? ["machine"] : []),
         ];
         Table table = BenchTable.Create(terminal, titles);
@@ -70,17 +71,14 @@ internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates
         CultureInfo culture = CultureInfo.InvariantCulture;
         string[] cell = [row.Cell.Batch.ToString(culture), row.Cell.Prefix.ToString(culture), row.Cell.Suffix.ToString(culture), row.Mode.Name()];
         if (row.Skipped is not null) return [.. cell, "does not fit"];
-        double gflops = rates.Gflops(row), gigabytes = rates.Gigabytes(row), seconds = row.Time.Median;
         Spread? ratio = row.Mode == AttentionMode.Hydragen ? null : row.RatioTo(shared);
         return
         [
             .. cell,
-            BenchTable.Text(new Spread(row.Time.Median * units.TimesPerSecond, row.Time.Min * units.TimesPerSecond, row.Time.Max * units.TimesPerSecond), units.TimeFormat),
-            (gflops / units.RateScale).ToString(units.RateFormat, culture), rates.Peak is { } peak ? (gflops / peak).ToString("0 %", culture) : "",
-            (gigabytes / units.RateScale).ToString(units.RateFormat, culture), (gigabytes / rates.Read).ToString("0 %", culture),
-            rates.LimitSeconds(row.Cell, row.Mode) is { } limit ? (seconds / limit).ToString("0.00", culture) : "",
+            .. _cells.Cells(row),
+            rates.LimitSeconds(row.Cell, row.Mode) is { } limit ? (row.Time.Median / limit).ToString("0.00", culture) : "",
             ratio is { } spread ? BenchTable.Text(spread, "0.00") : "",
-            row.State is { } state ? string.Create(culture, $"{(state.IsQuiet ? "quiet" : "noisy")} {state.Share:0 %}") : "",
+            AttentionRows.State(row),
         ];
     }
 
@@ -93,10 +91,7 @@ internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates
         if (row.Cell.Levels.Count > 1) json.WriteString("tree", string.Join(',', row.Cell.Levels.Select(level => $"{level.NumNodes}x{level.Length}")));
         json.WriteNumber("suffix", row.Cell.Suffix);
         if (row.Cell.Configuration is { } configuration) json.WriteNumber("generated", configuration.NumGenerated);
-        json.WriteNumber("query_length", setup.QueryLength);
-        json.WriteNumber("heads", row.Cell.Shape.NumHeads);
-        json.WriteNumber("kv_heads", row.Cell.Shape.NumKvHeads);
-        json.WriteNumber("head_dim", row.Cell.Shape.HeadDim);
+        AttentionRows.WriteShape(json, row.Cell);
         json.WriteString("kv_type", setup.KvType.ShortName());
         json.WriteString("mode", row.Mode.Name());
         if (row.Skipped is not null)
@@ -104,15 +99,7 @@ internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates
             json.WriteString("skipped", row.Skipped);
             return;
         }
-        json.WriteSpread("ms", new Spread(row.Time.Median * 1e3, row.Time.Min * 1e3, row.Time.Max * 1e3));
-        json.WriteNumbers("samples_ms", row.Seconds.Select(seconds => seconds * 1e3));
-        json.WriteNumber("calls_per_sample", row.CallsPerSample);
-        json.WriteNumber("data_sets", row.NumLayers);
-        json.WriteNumber("gflops", rates.Gflops(row));
-        if (rates.Fma is { } fma) json.WriteNumber("share_of_fma", rates.Gflops(row) / fma);
-        if (rates.Peak is { } peak) json.WriteNumber("share_of_peak", rates.Gflops(row) / peak);
-        json.WriteNumber("gbps", rates.Gigabytes(row));
-        json.WriteNumber("share_of_read", rates.Gigabytes(row) / rates.Read);
+        _cells.WriteRates(json, row);
         if (rates.LimitSeconds(row.Cell, row.Mode) is { } limit) json.WriteNumber("limit_ms", limit * 1e3);
         if (ratio is not null) json.WriteSpread("ratio_to_hydragen", ratio.Value);
         if (row.Memory is { } memory)

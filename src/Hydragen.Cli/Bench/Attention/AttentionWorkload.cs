@@ -27,11 +27,11 @@ internal sealed class AttentionWorkload : IDisposable
         _setup = setup;
         _cell = cell;
         _memory = memory;
-        int numRows = cell.Batch * setup.QueryLength;
-        _query = _backend.Allocate(setup.KvType, (long)numRows * cell.Shape.NumHeads * cell.Shape.HeadDim);
+        int numRows = checked((int)cell.NumRows);
+        _query = _backend.Allocate(setup.QueryType, (long)numRows * cell.Shape.NumHeads * cell.Shape.HeadDim);
         try
         {
-            _output = _backend.Allocate(device.OutputType(setup.KvType), _query.Length);
+            _output = _backend.Allocate(device.OutputType(setup.QueryType), _query.Length);
             device.FillQueries(_query, numRows, cell.Shape);
         }
         catch
@@ -141,7 +141,7 @@ internal sealed class AttentionWorkload : IDisposable
         {
             int node = hasNodes ? _cell.Levels.Take(_cell.Levels.Count - 1).Sum(level => level.NumNodes) + NodeOf(_cell.Levels.Count - 1, i) : -1;
             long firstPage = isCopied ? (long)i * _memory.CopyPages : _memory.NodePages + (long)i * _memory.SuffixPages;
-            sequences[i] = new PlanSequence(node, _setup.QueryLength, firstPosition, ownKeys, Pages(firstPage, AttentionMemory.PagesFor(ownKeys)));
+            sequences[i] = new PlanSequence(node, _cell.QueriesOf(i), firstPosition, ownKeys, Pages(firstPage, AttentionMemory.PagesFor(ownKeys)));
         }
         return new TreePlanner().Plan(hasNodes ? Nodes() : [], sequences, mode.Sharing());
     }

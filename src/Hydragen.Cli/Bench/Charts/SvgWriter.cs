@@ -4,7 +4,7 @@ using System.Text;
 
 namespace Hydragen.Cli.Bench;
 
-/// <summary>Draws a line chart as SVG.</summary>
+/// <summary>Draws line charts as SVG.</summary>
 internal static class SvgWriter
 {
     private const double Left = 80, Top = 72, PlotWidth = 620, PlotHeight = 380, Bottom = 64;
@@ -13,19 +13,32 @@ internal static class SvgWriter
     // Colours that people with colour-blindness tell apart (Okabe and Ito); the marks differ as well.
     private static readonly string[] Colors = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31"];
 
-    public static string Draw(LineChart chart)
+    /// <summary>Several charts, two beside each other.</summary>
+    public static string Draw(IReadOnlyList<LineChart> charts)
+    {
+        if (charts.Count == 1) return Draw(charts[0]);
+        (double width, double height) = (charts.Max(chart => Size(chart).Width), charts.Max(chart => Size(chart).Height));
+        int numColumns = Math.Min(2, charts.Count), numRows = (charts.Count + numColumns - 1) / numColumns;
+        var svg = new StringBuilder();
+        Begin(svg, numColumns * width, numRows * height, "");
+        svg.Append(CultureInfo.InvariantCulture, $"<title>{Escape(string.Join("; ", charts.Select(chart => chart.Title)))}</title>\n");
+        for (int i = 0; i < charts.Count; i++)
+            svg.Append(Draw(charts[i], $" x=\"{N(i % numColumns * width)}\" y=\"{N(i / numColumns * height)}\""));
+        return svg.Append("</svg>\n").ToString();
+    }
+
+    public static string Draw(LineChart chart) => Draw(chart, "");
+
+    private static string Draw(LineChart chart, string place)
     {
         var horizontal = ChartScale.Through(chart.Series.SelectMany(series => series.Points.Select(point => point.X)));
         var vertical = ChartScale.FromZero(chart.Series.SelectMany(series => series.Points.Select(point => point.Y)));
-        double legendWidth = 48 + CharacterWidth * chart.Series.Select(series => series.Name.Length).DefaultIfEmpty(0).Max();
-        double width = Left + PlotWidth + LegendGap + legendWidth;
-        double height = Math.Max(Top + PlotHeight + Bottom, Top + LegendLine * (chart.Series.Count + 1));
+        (double width, double height) = Size(chart);
         double X(double value) => Left + PlotWidth * horizontal.Map(value);
         double Y(double value) => Top + PlotHeight * (1 - vertical.Map(value));
 
         var svg = new StringBuilder();
-        svg.Append(CultureInfo.InvariantCulture,
-            $"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{N(width)}\" height=\"{N(height)}\" viewBox=\"0 0 {N(width)} {N(height)}\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n");
+        Begin(svg, width, height, place);
         svg.Append(CultureInfo.InvariantCulture, $"<title>{Escape(chart.Title)}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n");
         Text(svg, Left + PlotWidth / 2, 28, chart.Title, "middle", " font-size=\"16\" font-weight=\"bold\"");
         Text(svg, Left + PlotWidth / 2, 48, chart.Subtitle, "middle", " fill=\"#555555\"");
@@ -59,6 +72,15 @@ internal static class SvgWriter
         }
         return svg.Append("</svg>\n").ToString();
     }
+
+    private static (double Width, double Height) Size(LineChart chart)
+    {
+        double legendWidth = 48 + CharacterWidth * chart.Series.Select(series => series.Name.Length).DefaultIfEmpty(0).Max();
+        return (Left + PlotWidth + LegendGap + legendWidth, Math.Max(Top + PlotHeight + Bottom, Top + LegendLine * (chart.Series.Count + 1)));
+    }
+
+    private static void Begin(StringBuilder svg, double width, double height, string place) => svg.Append(CultureInfo.InvariantCulture,
+        $"<svg xmlns=\"http://www.w3.org/2000/svg\"{place} width=\"{N(width)}\" height=\"{N(height)}\" viewBox=\"0 0 {N(width)} {N(height)}\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n");
 
     private static void Mark(StringBuilder svg, double x, double y, int series, string color)
     {
