@@ -9,7 +9,8 @@ namespace Hydragen.Cuda;
 /// </summary>
 /// <remarks>
 /// Queries of the cache's 16-bit type run on tensor cores: products accumulate in FP32, and softmax weights are rounded to
-/// that type before they multiply values. Other queries and FP32 caches run in FP32 arithmetic, more slowly. Partial results stay FP32
+/// that type before they multiply values. So do 16-bit queries with caches of bytes, in FP16: queries are scaled by powers of two, FP8 is
+/// exact, and levels of INT8 times their scales are rounded. Other queries and FP32 caches run in FP32 arithmetic, more slowly. Partial results stay FP32
 /// until they are merged. The same plan on the same GPU gives the same bits, wherever the pages lie. On tensor cores a NaN or an
 /// infinity among the values of a segment can reach rows of the segment whose mask hides that key; keys outside it reach no row.
 /// </remarks>
@@ -110,7 +111,8 @@ public sealed partial class CudaBackend : IComputeBackend
     }
 
     /// <inheritdoc/>
-    public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) => queryType == kvType ? kvType : ElementType.Float32;
+    public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) =>
+        kvType.IsByte() && queryType != ElementType.Float32 ? ElementType.Float16 : queryType == kvType ? kvType : ElementType.Float32;
 
     /// <inheritdoc/>
     public void Attention(
@@ -156,6 +158,7 @@ public sealed partial class CudaBackend : IComputeBackend
             NumHeads = shape.NumHeads,
             NumKvHeads = shape.NumKvHeads,
             GroupSize = shape.GroupSize,
+            GroupReciprocal = ((1u << 31) + (uint)shape.GroupSize - 1) / (uint)shape.GroupSize,
             QueryType = (int)source.ElementType,
             OutputType = (int)result.ElementType,
             Window = options.SlidingWindow ?? int.MaxValue,

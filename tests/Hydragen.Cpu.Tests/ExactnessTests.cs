@@ -23,7 +23,7 @@ public sealed class ExactnessTests
     [ClassData(typeof(InstructionSetsAndTypes))]
     public void The_number_of_threads_and_the_size_of_the_workspace_change_nothing(string instructionSet, ElementType type)
     {
-        var scenario = new Scenario(new AttentionShape(6, 2, 24), 5) { KvType = type, QueryType = type };
+        var scenario = new Scenario(new AttentionShape(6, 2, 24), 5) { Type = type };
         int root = scenario.AddNode(-1, 2500), child = scenario.AddNode(root, 1100);
         scenario.AddSequence(root, 40, 1200);
         scenario.AddSequence(child, 3, 30);
@@ -74,7 +74,7 @@ public sealed class ExactnessTests
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         var shape = new AttentionShape(4, 2, 16);
-        var scenario = new Scenario(shape, 8) { KvType = type, QueryType = type };
+        var scenario = new Scenario(shape, 8) { Type = type };
         // The last rows lie on both sides of a split of the keys.
         const int length = AttentionWork.KeysPerSplit + 10;
         scenario.AddSequence(-1, length, length);
@@ -97,7 +97,7 @@ public sealed class ExactnessTests
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         for (int seed = 200; seed < 206; seed++)
         {
-            var scenario = new Scenario(new AttentionShape(4, 2, 24), seed) { KvType = type, QueryType = type };
+            var scenario = new Scenario(new AttentionShape(4, 2, 24), seed) { Type = type };
             int root = scenario.AddNode(-1, 1200);
             scenario.AddSequence(root, 3, 50);
             scenario.Fill();
@@ -114,10 +114,10 @@ public sealed class ExactnessTests
     public void Grouped_heads_are_repeated_heads(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var grouped = new Scenario(new AttentionShape(6, 2, 16), 9) { KvType = type, QueryType = type };
+        var grouped = new Scenario(new AttentionShape(6, 2, 16), 9) { Type = type };
         grouped.AddSequence(-1, 5, 140);
         grouped.Fill();
-        var repeated = new Scenario(new AttentionShape(6, 6, 16), 9) { KvType = type, QueryType = type };
+        var repeated = new Scenario(new AttentionShape(6, 6, 16), 9) { Type = type };
         repeated.AddSequence(-1, 5, 140);
         repeated.Fill();
         grouped.Query.CopyTo(repeated.Query, 0);
@@ -138,7 +138,7 @@ public sealed class ExactnessTests
     public void A_NaN_stays_in_the_row_that_has_it(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(4, 2, 16), 10) { KvType = type, QueryType = type };
+        var scenario = new Scenario(new AttentionShape(4, 2, 16), 10) { Type = type };
         int root = scenario.AddNode(-1, 1500);
         for (int i = 0; i < 9; i++) scenario.AddSequence(root, 1, 3 + i);
         scenario.AddSequence(root, 6, 20);

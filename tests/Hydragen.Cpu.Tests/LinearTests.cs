@@ -42,11 +42,11 @@ public sealed class LinearTests
     public void Every_combination_of_element_types_agrees_with_a_sum_in_FP64(string instructionSet)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        foreach (ElementType weights in Enum.GetValues<ElementType>())
+        foreach (ElementType weights in ElementTypes.Dense)
         {
-            foreach (ElementType input in Enum.GetValues<ElementType>())
+            foreach (ElementType input in ElementTypes.Dense)
             {
-                foreach (ElementType output in Enum.GetValues<ElementType>()) OperatorConformance.Linear(backend, 9, 37, 50, weights, input, output, hasBias: true);
+                foreach (ElementType output in ElementTypes.Dense) OperatorConformance.Linear(backend, 9, 37, 50, weights, input, output, hasBias: true);
             }
         }
     }
@@ -59,7 +59,7 @@ public sealed class LinearTests
         var random = new Random(1);
         var matrix = new TestMatrix(random, 150, 300, ElementType.BFloat16, true);
         float[] rows = RandomTensors.Normal(random, 13 * 300);
-        foreach (ElementType type in Enum.GetValues<ElementType>())
+        foreach (ElementType type in ElementTypes.Dense)
         {
             float[] all = OperatorConformance.Multiply(three, matrix, rows, 13, type, ElementType.Float32);
             for (int row = 0; row < 13; row++)

@@ -63,7 +63,7 @@ public sealed class StorageTests
     public void Parts_of_a_buffer_are_written_and_read_at_any_offset(string instructionSet)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        foreach (ElementType type in Enum.GetValues<ElementType>())
+        foreach (ElementType type in ElementTypes.Dense)
         {
             using DeviceBuffer buffer = backend.Allocate(type, 70);
             buffer.Upload(Enumerable.Range(0, 70).Select(i => (float)i).ToArray());

@@ -30,7 +30,7 @@ public sealed class AttentionWorkTests
         AttentionPlan plan = scenario.Plan();
         int group = scenario.Shape.GroupSize;
         int[] vectorsPerItem = [8, 8, 64, 128, 8];
-        work.Compile(plan, scenario.Shape, vectorsPerItem, isScalar);
+        work.Compile(plan, scenario.Shape, ElementType.BFloat16, vectorsPerItem, isScalar);
         var keys = new List<int>[plan.NumRows * group];
         for (int i = 0; i < keys.Length; i++) keys[i] = [];
         var written = new HashSet<int>();

@@ -23,6 +23,10 @@ public sealed class CompilationTests
                 cases.Add(90, headDim, ElementType.BFloat16);
             }
             foreach (int headDim in (int[])[8, 128, 256]) cases.Add(90, headDim, ElementType.Float32);
+            foreach (int headDim in (int[])[40, 64, 128, 256]) cases.Add(90, headDim, ElementType.Int8);
+            cases.Add(90, 128, ElementType.Float8E4M3);
+            cases.Add(90, 96, ElementType.Float8E5M2);
+            cases.Add(80, 128, ElementType.Float8E4M3);
             cases.Add(80, 128, ElementType.BFloat16);
             cases.Add(80, 256, ElementType.Float16);
             cases.Add(89, 256, ElementType.BFloat16);

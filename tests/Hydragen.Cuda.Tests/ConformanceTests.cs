@@ -10,16 +10,16 @@ public sealed class ConformanceTests
     [CollectionDefinition(nameof(ConformanceTests), DisableParallelization = true)]
     public sealed class OneAtATime;
 
-    public static TheoryData<ElementType> Types => [.. Enum.GetValues<ElementType>()];
+    public static TheoryData<ElementType> Types => [.. ElementTypes.All];
 
     public static TheoryData<ElementType, ElementType> MixedTypes
     {
         get
         {
             var types = new TheoryData<ElementType, ElementType>();
-            foreach (ElementType query in Enum.GetValues<ElementType>())
+            foreach (ElementType query in ElementTypes.Dense)
             {
-                foreach (ElementType kv in Enum.GetValues<ElementType>())
+                foreach (ElementType kv in ElementTypes.All)
                 {
                     if (query != kv) types.Add(query, kv);
                 }
@@ -39,12 +39,14 @@ public sealed class ConformanceTests
     [Theory]
     [InlineData(ElementType.BFloat16, 10)]
     [InlineData(ElementType.Float16, 40)]
+    [InlineData(ElementType.Int8, 10)]
+    [InlineData(ElementType.Float8E4M3, 40)]
     public void Every_head_dimension_agrees_with_the_reference_in_nodes(ElementType type, int numSequences)
     {
         using CudaBackend backend = Gpu.OpenForAllHeadDimensions(type);
         for (int headDim = 8; headDim <= 256; headDim += 8)
         {
-            var scenario = new Scenario(new AttentionShape(4, 2, headDim), headDim) { KvType = type, QueryType = type };
+            var scenario = new Scenario(new AttentionShape(4, 2, headDim), headDim) { Type = type };
             int root = scenario.AddNode(-1, 150);
             for (int i = 0; i < numSequences; i++) scenario.AddSequence(root, 1, i % 2);
             scenario.Fill().Verify(backend);
@@ -194,6 +196,9 @@ public sealed class ConformanceTests
             {
                 foreach (int headDim in (int[])[64, 128, 256]) tiles.Add(ElementType.BFloat16, headDim, isPortable);
                 tiles.Add(ElementType.Float16, 128, isPortable);
+                foreach (int headDim in (int[])[64, 128, 256]) tiles.Add(ElementType.Int8, headDim, isPortable);
+                tiles.Add(ElementType.Float8E4M3, 128, isPortable);
+                tiles.Add(ElementType.Float8E5M2, 128, isPortable);
             }
             tiles.Add(ElementType.Float32, 64, true);
             return tiles;
@@ -208,7 +213,7 @@ public sealed class ConformanceTests
         foreach (int numVectors in (int[])[1, 8, 9, 17, 63, 64, 65, 127, 128, 129, 257])
         {
             int group = numVectors % 3 == 0 ? 3 : 1;
-            var scenario = new Scenario(new AttentionShape(2 * group, 2, headDim), numVectors) { KvType = type, QueryType = type };
+            var scenario = new Scenario(new AttentionShape(2 * group, 2, headDim), numVectors) { Type = type };
             int root = scenario.AddNode(-1, 200);
             for (int i = 0; i < numVectors / group; i++) scenario.AddSequence(root, 1, i % 3);
             scenario.Fill().Verify(backend);
@@ -231,7 +236,7 @@ public sealed class ConformanceTests
             // Keys of 1, 2, 3 and 5 pages, whole and not, from the middle of a page on, below more than 128 vectors and causal.
             foreach (int length in (int[])[1, 65, 128, 190, 320])
             {
-                var scenario = new Scenario(new AttentionShape(2, 1, headDim), length) { KvType = type, QueryType = type, Options = options };
+                var scenario = new Scenario(new AttentionShape(2, 1, headDim), length) { Type = type, Options = options };
                 int root = scenario.AddNode(-1, length);
                 scenario.AddSequence(root, 70, 70 + length / 2);
                 scenario.AddSequence(root, 3, 0);

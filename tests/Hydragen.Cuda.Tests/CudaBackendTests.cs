@@ -30,7 +30,7 @@ public sealed class CudaBackendTests
     public void Buffers_keep_what_they_are_given_rounded_to_their_type()
     {
         using CudaBackend backend = Gpu.Open();
-        foreach (ElementType type in Enum.GetValues<ElementType>())
+        foreach (ElementType type in ElementTypes.Dense)
         {
             // More than one piece of a conversion.
             float[] values = RandomTensors.Normal(new Random(1), (1 << 20) + 3);

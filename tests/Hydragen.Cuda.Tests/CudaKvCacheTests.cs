@@ -16,7 +16,7 @@ public sealed class CudaKvCacheTests
         get
         {
             var copies = new TheoryData<ElementType, int, int, int>();
-            foreach (ElementType type in Enum.GetValues<ElementType>())
+            foreach (ElementType type in ElementTypes.All)
             {
                 foreach ((int source, int destination, int count) in ((int, int, int)[])[
                     (0, 64, 64), (5, 84, 30), (3, 10, 40), (10, 3, 40), (63, 127, 1), (7, 7, 20), (0, 70, 0)])
@@ -32,6 +32,7 @@ public sealed class CudaKvCacheTests
     [InlineData(ElementType.Float32)]
     [InlineData(ElementType.BFloat16)]
     [InlineData(ElementType.Float16)]
+    [InlineData(ElementType.Int8)]
     public void Growing_keeps_the_content(ElementType type)
     {
         using CudaBackend backend = Gpu.Open();
@@ -66,9 +67,9 @@ public sealed class CudaKvCacheTests
     public void A_copied_key_scores_like_its_source()
     {
         using CudaBackend backend = Gpu.Open();
-        foreach (ElementType type in Enum.GetValues<ElementType>())
+        foreach (ElementType type in ElementTypes.All)
         {
-            var scenario = new Scenario(Shape, 3) { KvType = type, QueryType = type };
+            var scenario = new Scenario(Shape, 3) { Type = type };
             scenario.AddSequence(-1, 1, 60);
             scenario.Fill();
             using KvCache cache = scenario.CreateCache(backend);
@@ -116,12 +117,16 @@ public sealed class CudaKvCacheTests
     {
         var random = new Random(layer);
         int[] slots = [.. Enumerable.Range(0, 2 * KvCache.PageSize)];
-        float[] value = RandomTensors.Round(RandomTensors.Normal(random, slots.Length * TokenSize), cache.Shape.ElementType);
+        float[] value = RandomTensors.Normal(random, slots.Length * TokenSize);
+        KvRounding.Round(value, Shape.HeadDim, cache.Shape.ElementType);
         // In reverse, so that the order of slots matters.
         Array.Reverse(slots);
         cache.Write(layer, slots, RandomTensors.Normal(random, value.Length), Reverse(value));
         return value;
     }
+
+    // Bytes meet FP32 queries, so that levels times scales are exact.
+    private static ElementType QueryTypeFor(KvCache cache) => cache.Shape.ElementType.IsByte() ? ElementType.Float32 : cache.Shape.ElementType;
 
     private static float[] Reverse(float[] tokens) => [.. tokens.Chunk(TokenSize).Reverse().SelectMany(token => token)];
 
@@ -135,7 +140,7 @@ public sealed class CudaKvCacheTests
             builder.AddSegment(token, 1, [token / KvCache.PageSize], token % KvCache.PageSize, 1, token, AttentionMask.Full);
         }
         AttentionPlan plan = builder.Build();
-        using DeviceBuffer query = backend.Allocate(cache.Shape.ElementType, plan.NumRows * TokenSize);
+        using DeviceBuffer query = backend.Allocate(QueryTypeFor(cache), plan.NumRows * TokenSize);
         using DeviceBuffer output = backend.Allocate(ElementType.Float32, plan.NumRows * TokenSize);
         query.Upload(RandomTensors.Normal(new Random(9), plan.NumRows * TokenSize));
         backend.Attention(plan, Shape, AttentionOptions.Default, query, cache, layer, output, null);

@@ -37,7 +37,7 @@ public sealed class DeterminismTests
     [InlineData(ElementType.Float32)]
     public void The_size_of_the_workspace_changes_nothing_but_the_waves(ElementType type)
     {
-        var scenario = new Scenario(new AttentionShape(6, 2, 24), 5) { KvType = type, QueryType = type };
+        var scenario = new Scenario(new AttentionShape(6, 2, 24), 5) { Type = type };
         int root = scenario.AddNode(-1, 2500), child = scenario.AddNode(root, 1100);
         scenario.AddSequence(root, 40, 1200);
         scenario.AddSequence(child, 3, 30);
@@ -58,7 +58,7 @@ public sealed class DeterminismTests
     public void A_NaN_stays_in_the_sequence_that_has_it(ElementType type)
     {
         using CudaBackend backend = Gpu.Open();
-        var scenario = new Scenario(new AttentionShape(4, 2, 40), 10) { KvType = type, QueryType = type };
+        var scenario = new Scenario(new AttentionShape(4, 2, 40), 10) { Type = type };
         int root = scenario.AddNode(-1, 1500);
         for (int i = 0; i < 12; i++) scenario.AddSequence(root, 1 + i % 3, 3 + i);
         scenario.Fill();

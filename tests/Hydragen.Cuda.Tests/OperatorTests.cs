@@ -10,7 +10,7 @@ public sealed class OperatorTests
     // One element, less and more than a vector, less and more than a warp, a block, and all threads that a block can have.
     private static readonly int[] Sizes = [1, 7, 8, 9, 31, 33, 40, 64, 70, 257, 768, 1025, 5120, 8200];
 
-    private static readonly ElementType[] Types = Enum.GetValues<ElementType>();
+    private static readonly ElementType[] Types = [.. ElementTypes.Dense];
 
     [Fact]
     public void Norms_agree_with_FP64()
@@ -263,7 +263,7 @@ public sealed class OperatorTests
             }
             long image = pages.LayerOffset(layer) + kvHead * pages.HeadBytes + (isValue ? pages.HeadBytes / 2 : 0);
             if (cache.Shape.ElementType == ElementType.Float32) return BitConverter.ToSingle(bytes, (int)image + (row * headDim + element) * 4);
-            int padded = PageLayout.PaddedHeadDim(headDim), full = padded / 64 * 64, half = padded % 64 / 32 * 32;
+            int padded = PageLayout.PaddedHeadDim(headDim, cache.Shape.ElementType), full = padded / 64 * 64, half = padded % 64 / 32 * 32;
             int start = element < full ? element / 64 * 64 : element < full + half ? full : full + half;
             int width = element < full ? 64 : element < full + half ? 32 : 16;
             int offset = row * width * 2 + (element - start) * 2;

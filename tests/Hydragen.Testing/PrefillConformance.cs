@@ -25,7 +25,7 @@ public static class PrefillConformance
     {
         foreach (AttentionOptions options in Variants(3, 700))
         {
-            var scenario = new Scenario(new AttentionShape(3, 1, 32), 31) { KvType = type, QueryType = type, Options = options };
+            var scenario = new Scenario(new AttentionShape(3, 1, 32), 31) { Type = type, Options = options };
             scenario.AddSequence(-1, 200, 1300);
             scenario.AddSequence(-1, 150, 150);
             scenario.Fill().Verify(backend);
@@ -38,7 +38,7 @@ public static class PrefillConformance
         const int Length = 180;
         foreach (AttentionOptions options in Variants(NumHeads, 75))
         {
-            var scenario = new Scenario(new AttentionShape(NumHeads, 2, 24), 32) { KvType = type, QueryType = type, Options = options };
+            var scenario = new Scenario(new AttentionShape(NumHeads, 2, 24), 32) { Type = type, Options = options };
             scenario.AddSequence(scenario.AddNode(-1, 70), Length, Length);
             scenario.Fill();
             (double[] whole, double[] wholeLogs) = scenario.Reference(scenario.Plan());
@@ -72,7 +72,7 @@ public static class PrefillConformance
         {
             for (int order = 0; order < orders.Length; order++)
             {
-                var scenario = new Scenario(new AttentionShape(NumHeads, 2, 32), 33 + order) { KvType = type, QueryType = type, Options = options };
+                var scenario = new Scenario(new AttentionShape(NumHeads, 2, 32), 33 + order) { Type = type, Options = options };
                 int root = order == 1 ? -1 : scenario.AddNode(-1, 100);
                 foreach ((int numQueries, int length) in orders[order]) scenario.AddSequence(root, numQueries, length);
                 // The same once more behind nothing, so that nodes and sequences without one stand in one plan.
@@ -89,7 +89,7 @@ public static class PrefillConformance
         int[][] allCuts = [[0, Length], [0, 64, Length], [0, 1, 63, 64, 65, 128, 200, 200, 329, Length], [0, 239, 240, 241, 300, Length]];
         foreach (AttentionOptions options in Variants(NumHeads, 97))
         {
-            var scenario = new Scenario(new AttentionShape(NumHeads, 3, 40), 34) { KvType = type, QueryType = type, Options = options };
+            var scenario = new Scenario(new AttentionShape(NumHeads, 3, 40), 34) { Type = type, Options = options };
             scenario.AddSequence(-1, NumQueries, Length);
             scenario.Fill();
             (double[] whole, double[] wholeLogs) = scenario.Reference(scenario.Plan());
@@ -118,8 +118,7 @@ public static class PrefillConformance
         {
             var scenario = new Scenario(new AttentionShape(numHeads, numKvHeads, 16), numHeads)
             {
-                KvType = type,
-                QueryType = type,
+                Type = type,
                 Options = new AttentionOptions { AlibiSlopes = AlibiSlopes.ForHeads(numHeads) },
             };
             int root = scenario.AddNode(-1, 90);

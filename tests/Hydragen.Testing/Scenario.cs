@@ -23,6 +23,12 @@ public sealed class Scenario
 
     public AttentionOptions Options { get; init; } = AttentionOptions.Default;
 
+    /// <summary>Of keys, values and queries; caches of bytes have BF16 queries.</summary>
+    public ElementType Type
+    {
+        init => (KvType, QueryType) = (value, QueryTypeFor(value));
+    }
+
     public ElementType KvType { get; init; }
 
     public ElementType QueryType { get; init; }
@@ -87,8 +93,8 @@ public sealed class Scenario
         int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
         int numRows = _sequences.Sum(sequence => sequence.NumQueries);
         Query = RandomTensors.Round(RandomTensors.Normal(_random, numRows * Shape.NumHeads * Shape.HeadDim, 0, QueryScale), QueryType);
-        Key = RandomTensors.Round(RandomTensors.Normal(_random, _isOwned.Length * tokenSize), KvType);
-        Value = RandomTensors.Round(RandomTensors.Normal(_random, _isOwned.Length * tokenSize, ValueMean), KvType);
+        Key = Stored(RandomTensors.Normal(_random, _isOwned.Length * tokenSize));
+        Value = Stored(RandomTensors.Normal(_random, _isOwned.Length * tokenSize, ValueMean));
         for (int slot = 0; slot < _isOwned.Length; slot++)
         {
             if (_isOwned[slot]) continue;
@@ -185,12 +191,30 @@ public sealed class Scenario
 
     public AttentionPlan Plan(SharingMode mode = SharingMode.Hydragen) => new TreePlanner().Plan(Nodes, Sequences, mode);
 
-    /// <summary>The FP64 definition.</summary>
-    public (double[] Output, double[] LogSumExp) Reference(AttentionPlan plan)
+    /// <summary>The type of queries that a cache type is tested with.</summary>
+    public static ElementType QueryTypeFor(ElementType kvType) => kvType.IsByte() ? ElementType.BFloat16 : kvType;
+
+    /// <summary>What the cache keeps of keys or values.</summary>
+    public float[] Stored(float[] values)
+    {
+        float[] stored = [.. values];
+        KvRounding.Round(stored, Shape.HeadDim, KvType);
+        return stored;
+    }
+
+    /// <summary>What a backend computes with: where it multiplies INT8 in FP16, it rounds levels times their scales.</summary>
+    public float[] Stored(float[] values, IAttentionBackend? backend)
+    {
+        float[] stored = Stored(values);
+        return KvType == ElementType.Int8 && backend is not null && WeightType(backend) == ElementType.Float16 ? RandomTensors.Round(stored, ElementType.Float16) : stored;
+    }
+
+    /// <summary>The FP64 definition, of the keys and values as the cache has them, or as a backend computes with them.</summary>
+    public (double[] Output, double[] LogSumExp) Reference(AttentionPlan plan, IAttentionBackend? backend = null)
     {
         var output = new double[plan.NumRows * Shape.NumHeads * Shape.HeadDim];
         var logSumExp = new double[plan.NumRows * Shape.NumHeads];
-        ReferenceAttention.Compute(plan, Shape, Options, Query, Key, Value, output, logSumExp);
+        ReferenceAttention.Compute(plan, Shape, Options, Query, Stored(Key, backend), Stored(Value, backend), output, logSumExp);
         return (output, logSumExp);
     }
 
@@ -238,9 +262,9 @@ public sealed class Scenario
 
     public void Verify(IAttentionBackend backend, AttentionPlan plan, double tolerance = Tolerance.Attention)
     {
-        (double[] expected, double[] expectedLogs) = Reference(plan);
+        (double[] expected, double[] expectedLogs) = Reference(plan, backend);
         (float[] output, float[] logSumExp) = Run(backend, plan);
-        double[] magnitudes = MeanMagnitudes(plan);
+        double[] magnitudes = MeanMagnitudes(plan, backend);
         for (int i = 0; i < expectedLogs.Length; i++)
         {
             if (double.IsNegativeInfinity(expectedLogs[i])) Assert.Equal(float.NegativeInfinity, logSumExp[i]);
@@ -256,11 +280,11 @@ public sealed class Scenario
     /// <summary>What the backend rounds weights of this scenario to.</summary>
     public ElementType WeightType(IAttentionBackend backend) => backend.WeightTypeFor(QueryType, KvType);
 
-    private double[] MeanMagnitudes(AttentionPlan plan)
+    private double[] MeanMagnitudes(AttentionPlan plan, IAttentionBackend backend)
     {
         var output = new double[plan.NumRows * Shape.NumHeads * Shape.HeadDim];
         ReferenceAttention.Compute(
-            plan, Shape, Options, Query, Key, Array.ConvertAll(Value, Math.Abs), output, new double[plan.NumRows * Shape.NumHeads]);
+            plan, Shape, Options, Query, Stored(Key, backend), Array.ConvertAll(Stored(Value, backend), Math.Abs), output, new double[plan.NumRows * Shape.NumHeads]);
         return output;
     }
 

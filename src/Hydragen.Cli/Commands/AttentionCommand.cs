@@ -23,7 +23,7 @@ internal static class AttentionCommand
           sequence.{i}.log_sum_exp              [queryLength, numHeads]
         """;
 
-    private static readonly ElementType[] Types = Enum.GetValues<ElementType>();
+    private static readonly ElementType[] Types = [.. ElementTypes.Dense];
 
     public static Command Create(Terminal terminal)
     {

@@ -17,10 +17,10 @@ internal static class DeviceArguments
 
     public static Option<string> MakeComputeType() => Values.Choice(
         "--compute-type", "Type of activations and KV memory; auto is f32 on the processor, and the type of the weights on a GPU.", Automatic,
-        [Automatic, .. Enum.GetValues<ElementType>().Select(type => type.ShortName())]);
+        [Automatic, .. ElementTypes.Dense.Select(type => type.ShortName())]);
 
     /// <summary>The type that was asked for, or null to leave the choice to the backend.</summary>
-    public static ElementType? ParseComputeType(string? name) => name is null or Automatic ? null : Enum.GetValues<ElementType>().First(type => type.ShortName() == name);
+    public static ElementType? ParseComputeType(string? name) => name is null or Automatic ? null : ElementTypes.Dense.First(type => type.ShortName() == name);
 
     /// <summary>Refuses weights that a device cannot keep.</summary>
     /// <exception cref="InputException">It cannot.</exception>

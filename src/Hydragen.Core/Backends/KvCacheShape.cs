@@ -7,6 +7,6 @@ namespace Hydragen.Core;
 /// <param name="ElementType">How an element is stored.</param>
 public sealed record KvCacheShape(int NumLayers, int NumKvHeads, int HeadDim, ElementType ElementType)
 {
-    /// <summary>Bytes that the keys and values of one token take over all layers.</summary>
-    public long BytesPerToken => 2L * NumLayers * NumKvHeads * HeadDim * ElementType.SizeInBytes();
+    /// <summary>Bytes that the keys and values of one token take over all layers, scales included.</summary>
+    public long BytesPerToken => 2L * NumLayers * NumKvHeads * (HeadDim * ElementType.SizeInBytes() + ElementType.ScaleSizeInBytes());
 }

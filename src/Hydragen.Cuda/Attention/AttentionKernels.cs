@@ -22,8 +22,11 @@ internal sealed class AttentionKernels
     // One warp copies keys, one values, two queries; two groups of four multiply 64 vectors each.
     private const int HopperWarps = 12, HopperVectors = 128, BarriersPerStage = 4, BarriersPerQuery = 2;
 
+    // Pieces of keys, and of values, that wait to be widened, and their rows.
+    private const int RawSlots = 4, RawRows = 32;
+
     /// <param name="headDim">Elements of a head.</param>
-    /// <param name="storage">Element type of keys, values and, but for the scalar kernel, queries.</param>
+    /// <param name="storage">Element type of keys and values; queries have it too, but for bytes, which meet 16-bit ones, and the scalar kernel.</param>
     /// <param name="maxSharedBytes">Shared memory that a block may have.</param>
     /// <param name="hasHopper">Whether Hopper's matrix instructions may be used.</param>
     public AttentionKernels(int headDim, ElementType storage, int maxSharedBytes, bool hasHopper)
@@ -35,8 +38,9 @@ internal sealed class AttentionKernels
         Sequence = Short = Narrow = Wide = [];
         if (storage == ElementType.Float32) return;
 
-        int pageBytes = (int)PageLayout.HeadBytes(headDim, storage);
-        int sliceBytes = SequenceSlots * (pageBytes / KvCache.PageSize);
+        // Bytes are widened to 16 bits for many vectors, and as they are for few.
+        int paddedDim = PageLayout.PaddedHeadDim(headDim, storage), slotBytes = 2 * paddedDim * sizeof(ushort), pageBytes = KvCache.PageSize * slotBytes;
+        int sliceBytes = (storage.IsByte() ? 2 * SequenceSlots : SequenceSlots) * (PageLayout.SlotBytes(headDim, storage) + 2 * storage.ScaleSizeInBytes());
         TasksPerShortBlock = MaxSequenceWarps * SequenceStages * sliceBytes + SequenceStaticBytes <= maxSharedBytes ? MaxSequenceWarps : MaxSequenceWarps / 2;
         Sequence = SequenceOf(TasksPerShortBlock, SequenceStages);
         Short = SequenceOf(1, 1);
@@ -61,19 +65,25 @@ internal sealed class AttentionKernels
         {
             int numKeys = headDim > 128 || options == 1 ? KvCache.PageSize : 2 * KvCache.PageSize;
             int stageBytes = numKeys / KvCache.PageSize * pageBytes + BarriersPerStage * sizeof(long);
-            int queryBytes = HopperVectors * headDim * sizeof(ushort) + BarriersPerQuery * sizeof(long);
-            int numQueries = 2 * queryBytes + 2 * stageBytes <= maxSharedBytes ? 2 : 1, numStages = 2;
-            if (numQueries * queryBytes + 4 * stageBytes <= maxSharedBytes) numStages = 4;
+            int queryBytes = HopperVectors * headDim * sizeof(ushort) + BarriersPerQuery * sizeof(long), maxBytes = maxSharedBytes;
+            if (storage.IsByte())
+            {
+                int rawRows = headDim > 128 ? RawRows / 2 : RawRows;
+                maxBytes -= 2 * RawSlots * (rawRows * (headDim + storage.ScaleSizeInBytes()) + sizeof(long));
+                queryBytes += HopperVectors * sizeof(float);
+            }
+            int numQueries = 2 * queryBytes + 2 * stageBytes <= maxBytes ? 2 : 1, numStages = 2;
+            if (numQueries * queryBytes + 4 * stageBytes <= maxBytes) numStages = 4;
             return new KernelVariant(
                 "attention_node_hopper", $"{defines} STAGES={numStages} QUERY_BUFFERS={numQueries} LOGIT_OPTIONS={options}", HopperWarps * 32,
-                numQueries * queryBytes + numStages * stageBytes, SharesTasks: true);
+                numQueries * queryBytes + numStages * stageBytes + maxSharedBytes - maxBytes, SharesTasks: true);
         }
 
         KernelVariant[]? Node(int warps)
         {
             for (int nodeStages = MaxNodeStages; nodeStages > 0; nodeStages--)
             {
-                int bytes = warps * 16 * PageLayout.PaddedHeadDim(headDim) * sizeof(ushort) + nodeStages * pageBytes;
+                int bytes = warps * 16 * (paddedDim * sizeof(ushort) + (storage.IsByte() ? sizeof(float) : 0)) + nodeStages * pageBytes;
                 if (bytes <= maxSharedBytes) return WithOptions("attention_node", $"{defines} WARPS={warps} STAGES={nodeStages}", warps, bytes);
             }
             return null;

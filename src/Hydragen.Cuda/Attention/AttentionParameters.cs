@@ -22,6 +22,7 @@ internal struct AttentionParameters
     public int NumHeads;
     public int NumKvHeads;
     public int GroupSize;
+    public uint GroupReciprocal;
     public int QueryType;
     public int OutputType;
     public int Window;

@@ -59,10 +59,13 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Compiles a plan.</summary>
     /// <param name="plan">Rows and segments.</param>
     /// <param name="shape">Heads.</param>
+    /// <param name="kvType">Type of keys and values.</param>
     /// <param name="vectorsPerItem">For each <see cref="ItemClass"/>, how many vectors an item may have.</param>
     /// <param name="isScalar">Whether everything is computed by the scalar kernel.</param>
-    public void Compile(AttentionPlan plan, AttentionShape shape, int[] vectorsPerItem, bool isScalar)
+    public void Compile(AttentionPlan plan, AttentionShape shape, ElementType kvType, int[] vectorsPerItem, bool isScalar)
     {
+        if ((long)plan.NumRows * shape.GroupSize > (1L << 31) / Math.Max(128, shape.GroupSize))
+            throw new ArgumentException($"{plan.NumRows} rows of {shape.GroupSize} heads a key/value head are too many for a step.", nameof(plan));
         (_plan, _groupSize, _vectorsPerItem, _isScalar) = (plan, shape.GroupSize, vectorsPerItem, isScalar);
         _items.Clear();
         _waves.Clear();
@@ -71,7 +74,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         MaxPage = -1;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
         _hasShortSequences = HasShortSequences();
-        ChooseSplits(shape);
+        ChooseSplits(shape, PageLayout.HeadBytes(shape.HeadDim, kvType));
         CountParts();
         Ensure(ref _firstSlots, plan.NumRows);
         Ensure(ref _numAssigned, plan.NumRows);
@@ -101,9 +104,9 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         return true;
     }
 
-    private void ChooseSplits(AttentionShape shape)
+    private void ChooseSplits(AttentionShape shape, double bytesPerPage)
     {
-        double bytesPerPage = 2.0 * KvCache.PageSize * shape.HeadDim * sizeof(ushort), secondsPerPart = 2 * BytesPerSlot(shape) / rates.Bytes;
+        double secondsPerPart = 2 * BytesPerSlot(shape) / rates.Bytes;
         double flopsPerPage = 4.0 * KvCache.PageSize * shape.HeadDim * _vectorsPerItem[(int)ItemClass.WideNode];
         int numReaders = rates.NumMultiprocessors * SequenceBlocks;
         var sequences = new WorkBalance(bytesPerPage * SecondsPerByte, SecondsPerSequenceTask, MinPagesPerSplit);

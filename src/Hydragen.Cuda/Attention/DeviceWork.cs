@@ -43,7 +43,7 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
     {
         if (_key == (plan.Id, shape, isScalar, cache)) return;
         _key = default;
-        Work.Compile(plan, shape, vectorsPerItem, isScalar);
+        Work.Compile(plan, shape, cache.Shape.ElementType, vectorsPerItem, isScalar);
         if (Work.MaxPage >= cache.NumPages)
             throw new ArgumentException($"The plan uses page {Work.MaxPage}, but the cache has {cache.NumPages} pages.", nameof(plan));
 

@@ -1,11 +1,13 @@
 // attention_node for Hopper (sm_90a) and heads of 64, 128 and 256 elements: one warp copies keys, one values, two copy queries, two groups
 // of four warps multiply 64 vectors each. The groups take turns to start products, so that the softmax of one runs while the
 // matrix unit works for the other; the product of values with the last weights runs while the next weights are computed.
+// Bytes of a cache arrive in pieces, which the copying warps widen to FP16; queries are normalised to it.
 // Grid: any number of blocks of 384 threads, which share all (item, key/value head) pairs. STORAGE is a 16-bit type, also that of the
-// queries.
+// queries, or bytes, with 16-bit queries.
 // Defines: STAGES (tiles in shared memory) and QUERY_BUFFERS, powers of two; LOGIT_OPTIONS.
 // Dynamic shared memory: QUERY_BUFFERS tiles of queries [PADDED_DIM / 64][ROWS][64], STAGES tiles of keys and as many of values
-// [PADDED_DIM / 64][KEYS][64], all swizzled; barriers [2][QUERY_BUFFERS] and [4][STAGES].
+// [PADDED_DIM / 64][KEYS][64], all swizzled; with bytes [2][RAW_SLOTS] pieces; barriers [4][STAGES], [2][QUERY_BUFFERS] and [2][RAW_SLOTS];
+// with bytes FP32 scales of queries [QUERY_BUFFERS][ROWS].
 #define ROWS 128
 // Large outputs and the terms of the logit options leave registers for the scores of one page only.
 #define KEYS (HEAD_DIM > 128 || LOGIT_OPTIONS ? 64 : 128)
@@ -20,10 +22,20 @@
 #define TILE_BYTES (KEYS * HEAD_DIM * 2)
 #define KEYS_OFFSET (QUERY_BUFFERS * QUERY_BYTES)
 #define VALUES_OFFSET (KEYS_OFFSET + STAGES * TILE_BYTES)
-#define BARRIERS_OFFSET (VALUES_OFFSET + STAGES * TILE_BYTES)
+#define RAW_OFFSET (VALUES_OFFSET + STAGES * TILE_BYTES)
+// A piece of a page as it lies in the cache: images of RAW_ROWS rows, and their scales.
+#define RAW_SLOTS 4
+#define RAW_ROWS (HEAD_DIM > 128 ? 16 : 32)
+#define RAW_BYTES (RAW_ROWS * HEAD_DIM + (STORAGE == INT8 ? RAW_ROWS * 2 : 0))
+#define PIECES_PER_PAGE (PAGE_SIZE / RAW_ROWS)
+#define BARRIERS_OFFSET (RAW_OFFSET + (IS_BYTE ? 2 * RAW_SLOTS * RAW_BYTES : 0))
+#define QUERY_SCALES_OFFSET (BARRIERS_OFFSET + (4 * STAGES + 2 * QUERY_BUFFERS + 2 * RAW_SLOTS) * 8)
 #define CONSUMER_THREADS 256
 #define CONSUMER_WARPS 8
 #define QUERY_WARPS 2
+// Those that widen bytes need more.
+#define PRODUCER_REGISTERS (IS_BYTE ? 48 : 40)
+#define CONSUMER_REGISTERS (IS_BYTE ? 232 : 232)
 
 // Kinds of barriers. Of a stage: it holds keys, it holds values, its keys are read, its values are read. Of a buffer: it holds queries, they are read.
 #define KEYS_FULL 0
@@ -36,11 +48,20 @@
 // Barriers in named_barrier: of all consumers, and whose turn it is.
 #define CONSUMERS 1
 #define TURN 2
+#define QUERY_PRODUCERS 4
 
 // Of the stage that a block uses for the n-th of all its tiles, and of the buffer for its n-th task.
 DEVICE u32 stage_barrier(u32 memory, int kind, u32 tile) { return memory + BARRIERS_OFFSET + (kind * STAGES + tile % STAGES) * 8; }
 
 DEVICE u32 query_barrier(u32 memory, int kind, u32 task) { return memory + BARRIERS_OFFSET + (4 * STAGES + kind * QUERY_BUFFERS + task % QUERY_BUFFERS) * 8; }
+
+// Of the slot of keys (image 0) or values (image 1) that is used for the n-th piece.
+DEVICE u32 raw_barrier(u32 memory, int image, u32 piece)
+{
+    return memory + BARRIERS_OFFSET + (4 * STAGES + 2 * QUERY_BUFFERS + image * RAW_SLOTS + piece % RAW_SLOTS) * 8;
+}
+
+DEVICE u32 raw_at(u32 memory, int image, u32 piece) { return memory + RAW_OFFSET + (image * RAW_SLOTS + piece % RAW_SLOTS) * RAW_BYTES; }
 
 DEVICE u32 keys_at(u32 memory, u32 tile) { return memory + KEYS_OFFSET + tile % STAGES * TILE_BYTES; }
 
@@ -86,6 +107,124 @@ DEVICE Task task_of(const AttentionParameters& p, int index, int lane)
 // The first key of a tile, counted from the item's first.
 DEVICE int first_key_of(const Task& task, int tile) { return (task.first_page + tile * PAGES_PER_TILE) * PAGE_SIZE - task.item.firstSlot; }
 
+#if IS_BYTE
+// The pieces of the block's tasks in order.
+struct Cursor
+{
+    int index;     // of the task
+    int page;      // index into pages
+    int end_page;  // of the task
+    int number;    // of the page in the task
+    int kv_head;
+    int piece;     // of the page
+};
+
+DEVICE bool exists(const AttentionParameters& p, const Cursor& cursor) { return cursor.index < num_tasks(p); }
+
+// Goes to the first piece of the task, or of the next one that has any.
+DEVICE void find_piece(const AttentionParameters& p, Cursor& cursor, int lane)
+{
+    for (; exists(p, cursor); cursor.index += gridDim.x)
+    {
+        const Task task = task_of(p, cursor.index, lane);
+        cursor.page = task.item.firstPage + task.first_page;
+        cursor.end_page = task.item.firstPage + task.end_page;
+        cursor.number = cursor.piece = 0;
+        cursor.kv_head = task.kv_head;
+        if (cursor.page < cursor.end_page) return;
+    }
+}
+
+DEVICE void advance(const AttentionParameters& p, Cursor& cursor, int lane)
+{
+    if (++cursor.piece < PIECES_PER_PAGE) return;
+    cursor.piece = 0;
+    cursor.number++;
+    if (++cursor.page < cursor.end_page) return;
+    cursor.index += gridDim.x;
+    find_piece(p, cursor, lane);
+}
+
+DEVICE void load_piece(const AttentionParameters& p, const Cursor& cursor, int image, u32 destination, u32 barrier)
+{
+    const u8* head = (const u8*)p.pages[cursor.page] + p.layerOffset + (u64)cursor.kv_head * HEAD_BYTES;
+    const u8* source = head + image * IMAGE_BYTES;
+    const int row_bytes = HEAD_DIM < 128 ? HEAD_DIM : 128, first_row = cursor.piece * RAW_ROWS;
+    barrier_arrive_expect(barrier, RAW_BYTES);
+#pragma unroll
+    for (int block = 0; block < HEAD_DIM / row_bytes; block++)
+        copy_bulk(destination + block * (RAW_ROWS * row_bytes), source + (block * PAGE_SIZE + first_row) * row_bytes, RAW_ROWS * row_bytes, barrier);
+#if STORAGE == INT8
+    copy_bulk(destination + RAW_ROWS * HEAD_DIM, head + SCALES_OFFSET + (image * PAGE_SIZE + first_row) * 2, RAW_ROWS * 2, barrier);
+#endif
+}
+
+// Widens a piece. tile: where its first row goes.
+DEVICE void widen_piece(u32 piece, u32 tile, int lane)
+{
+    // 8 rows side by side, so that neighbouring lanes use different banks; rows 8 further lie alike.
+    const int row = lane % 8, chunk = lane / 8, row_bytes = HEAD_DIM < 128 ? HEAD_DIM : 128;
+    u32 sources[BLOCKS];
+#pragma unroll
+    for (int block = 0; block < BLOCKS; block++) sources[block] = piece + tile_offset<RAW_ROWS>(row, block * 32 + chunk / 2 * 16, chunk % 2);
+    const u32 target = tile + tile_offset<KEYS, HEAD_DIM>(row, chunk * 16, 0);
+#pragma unroll 2
+    for (int rows = 0; rows < RAW_ROWS; rows += 8)
+    {
+#if STORAGE == INT8
+        const u32 scale = both_halves(((const u16*)(shared_memory + (piece - shared_address(shared_memory)) + RAW_ROWS * HEAD_DIM))[rows + row]);
+#else
+        const u32 scale = 0;
+#endif
+#pragma unroll
+        for (int block = 0; block < BLOCKS; block++)
+        {
+            uint4 halves[2];
+            widen_chunk(load_shared(sources[block] + rows * row_bytes), scale, halves);
+            store_shared(target + block * (KEYS * 128) + rows * 128, halves[0]);
+            store_shared((target ^ 16) + block * (KEYS * 128) + rows * 128, halves[1]);
+        }
+    }
+}
+
+// What is to be known of a piece when it is widened: its place in the tile, and whether it is the tile's last.
+DEVICE u32 note_of(const Cursor& cursor)
+{
+    const bool ends = cursor.piece == PIECES_PER_PAGE - 1 && (cursor.number % PAGES_PER_TILE == PAGES_PER_TILE - 1 || cursor.page + 1 == cursor.end_page);
+    return cursor.number % PAGES_PER_TILE * PIECES_PER_PAGE + cursor.piece | (ends ? 128 : 0);
+}
+
+// One warp copies and widens all keys (image 0), another all values (image 1) of the block.
+DEVICE void produce(const AttentionParameters& p, u32 memory, int image, int lane)
+{
+    Cursor ahead;
+    ahead.index = blockIdx.x;
+    find_piece(p, ahead, lane);
+    const u32 stages = image == 0 ? memory + KEYS_OFFSET : memory + VALUES_OFFSET;
+    u32 num_loaded = 0, notes = 0, tile = 0;
+#pragma unroll 1
+    for (u32 piece = 0;; piece++)
+    {
+        for (; num_loaded < piece + RAW_SLOTS && exists(p, ahead); num_loaded++)
+        {
+            const int shift = num_loaded % RAW_SLOTS * 8;
+            notes = notes & ~(255u << shift) | note_of(ahead) << shift;
+            if (lane == 0) load_piece(p, ahead, image, raw_at(memory, image, num_loaded), raw_barrier(memory, image, num_loaded));
+            advance(p, ahead, lane);
+        }
+        if (piece == num_loaded) return;
+        const u32 note = notes >> piece % RAW_SLOTS * 8 & 255;
+        barrier_wait(raw_barrier(memory, image, piece), parity_of<RAW_SLOTS>(piece));
+        barrier_wait(stage_barrier(memory, KEYS_EMPTY + image, tile), parity_of<STAGES>(tile) ^ 1);
+        widen_piece(raw_at(memory, image, piece), stages + tile % STAGES * TILE_BYTES + (note & 127) * (RAW_ROWS * 128), lane);
+        async_fence();
+        warp_barrier();
+        if ((note & 128) == 0) continue;
+        if (lane == 0) barrier_arrive(stage_barrier(memory, KEYS_FULL + image, tile));
+        tile++;
+    }
+}
+#else
 // Copies the keys (image 0) or the values (image 1) of a tile: page after page in each block of 64 columns, so that the rows of a block
 // follow each other.
 DEVICE void load_tile(const AttentionParameters& p, const Task& task, int tile, int image, u32 destination, u32 barrier)
@@ -95,7 +234,7 @@ DEVICE void load_tile(const AttentionParameters& p, const Task& task, int tile, 
 #pragma unroll 1
     for (int i = 0; i < count; i++)
     {
-        const u8* source = (const u8*)p.pages[task.item.firstPage + page + i] + p.layerOffset + (u64)task.kv_head * (2 * IMAGE_BYTES) + image * IMAGE_BYTES;
+        const u8* source = (const u8*)p.pages[task.item.firstPage + page + i] + p.layerOffset + (u64)task.kv_head * HEAD_BYTES + image * IMAGE_BYTES;
 #pragma unroll
         for (int block = 0; block < BLOCKS; block++)
             copy_bulk(destination + block * (KEYS * 128) + i * BLOCK_BYTES, source + block * BLOCK_BYTES, BLOCK_BYTES, barrier);
@@ -119,6 +258,9 @@ DEVICE void produce(const AttentionParameters& p, u32 memory, int image, int lan
         use += task.num_tiles;
     }
 }
+#endif
+
+DEVICE float* query_scales_at(u32 task) { return (float*)(shared_memory + QUERY_SCALES_OFFSET) + task % QUERY_BUFFERS * ROWS; }
 
 DEVICE void produce_queries(const AttentionParameters& p, u32 memory, int thread)
 {
@@ -129,6 +271,10 @@ DEVICE void produce_queries(const AttentionParameters& p, u32 memory, int thread
         load_query(p, p.items[index / p.numKvHeads], index % p.numKvHeads, queries_at(memory, use), thread, QUERY_WARPS * 32);
         copy_commit();
         copy_wait<0>();
+#if IS_BYTE
+        named_barrier(QUERY_PRODUCERS, QUERY_WARPS * 32);
+        normalise_query(p, shared_memory + (queries_at(memory, use) - memory), query_scales_at(use), thread, QUERY_WARPS * 32);
+#endif
         async_fence();
         warp_barrier();
         if (thread % 32 == 0) barrier_arrive(query_barrier(memory, QUERY_FULL, use));
@@ -172,20 +318,20 @@ DEVICE void start_output(float (&output)[DIM_TILES][4], const u32 (&packed)[KEY_
     products_commit();
 }
 
-// The scores of a warp's 16 rows and 8 keys once more, rarely needed: the keys come from the cache, since their tile may be gone. first_key:
+// The scores of a warp's 16 rows and 8 keys once more, rarely needed, and not with bytes: the keys come from the cache, since their tile may be gone. first_key:
 // counted from the item's first.
 DEVICE void multiply_eight(
     const AttentionParameters& p, const AttentionItem* item, int kv_head, float (&scores)[4], u32 query, int first_row, int first_key, int lane)
 {
     // Slots behind the item are hidden afterwards; their page may not exist.
     const int slot = item->firstSlot + min(first_key + lane / 4, item->numKeys - 1);
-    const u8* keys = (const u8*)p.pages[item->firstPage + slot / PAGE_SIZE] + p.layerOffset + (u64)kv_head * (2 * IMAGE_BYTES) + lane % 4 * 4;
+    const u8* keys = (const u8*)p.pages[item->firstPage + slot / PAGE_SIZE] + p.layerOffset + (u64)kv_head * HEAD_BYTES + lane % 4 * 4;
     scores[0] = scores[1] = scores[2] = scores[3] = 0.0f;
 #pragma unroll 1
     for (int k = 0; k < HEAD_DIM / 16; k++)
     {
         u32 a[4];
-        load_matrices(a, query + tile_offset<ROWS>(first_row + lane % 16, k * 16, lane / 16));
+        load_matrices(a, query + query_offset(first_row + lane % 16, k * 16, lane / 16));
         const u32 b0 = *(const u32*)(keys + image_offset(slot % PAGE_SIZE, 2 * k)), b1 = *(const u32*)(keys + image_offset(slot % PAGE_SIZE, 2 * k + 1));
         multiply_add(scores, a, b0, b1);
     }
@@ -216,6 +362,10 @@ DEVICE void consume(const AttentionParameters& p, u32 memory, int lane)
                 first_key + n * 8, lane);
         };
         barrier_wait(query_barrier(memory, QUERY_FULL, use), parity_of<QUERY_BUFFERS>(use));
+#if IS_BYTE
+        pair.scales[0] = query_scales_at(use)[first_row_of_warp() + lane / 4];
+        pair.scales[1] = query_scales_at(use)[first_row_of_warp() + lane / 4 + 8];
+#endif
         if (tile < end_tile)
         {
             barrier_wait(stage_barrier(memory, KEYS_FULL, tile), parity_of<STAGES>(tile));
@@ -283,19 +433,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node_hopper(c
             barrier_init(query_barrier(memory, QUERY_FULL, buffer), QUERY_WARPS);
             barrier_init(query_barrier(memory, QUERY_EMPTY, buffer), CONSUMER_WARPS);
         }
+        for (int slot = 0; IS_BYTE && slot < 2 * RAW_SLOTS; slot++) barrier_init(raw_barrier(memory, slot / RAW_SLOTS, slot), 1);
         barrier_init_fence();
     }
     __syncthreads();
     launch_dependents();
     if (threadIdx.x < THREADS - CONSUMER_THREADS)
     {
-        release_registers<40>();
+        release_registers<PRODUCER_REGISTERS>();
         if (threadIdx.x < 64) produce(p, memory, threadIdx.x / 32, lane);
         else produce_queries(p, memory, threadIdx.x - 64);
     }
     else
     {
-        claim_registers<232>();
+        claim_registers<CONSUMER_REGISTERS>();
         consume(p, memory, lane);
     }
 }

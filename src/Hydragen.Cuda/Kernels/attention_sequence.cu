@@ -1,23 +1,27 @@
 // Attention of few vectors over keys that nobody else reads: bound by memory, so keys stand where matrix instructions are wide
 // and vectors where they are narrow. A task is an item, up to 8 vectors, and a key/value head. TASK_WARPS warps share a task: they take
-// turns at its slices of 16 slots, each with its own softmax, and meet once at the end. While they compute a slice the next one, be it of
+// turns at its slices of SLOTS slots, each with its own softmax, and meet once at the end. While they compute a slice the next one, be it of
 // the next task, is on its way; single warps are so many that they need not.
 // Grid: any number of blocks of WARPS * 32 threads, which share all tasks: whole blocks take tickets, single warps a fixed share, because
-// tickets would take longer than their tasks. STORAGE is a 16-bit type, also that of the queries.
+// tickets would take longer than their tasks. STORAGE is a 16-bit type, also that of the queries, or bytes, which meet 16-bit queries as FP16.
 // Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
-// Dynamic shared memory: for each warp STAGES slices of keys and values; a stage also holds its results when warps meet, outputs FP32
-// [MAX_VECTORS, PADDED_DIM] and sums [MAX_VECTORS, 2].
-#include "common.cuh"
+// Dynamic shared memory: for each warp STAGES slices of keys, values and their scales; a stage also holds results, outputs FP32
+// [MAX_VECTORS, RESULT_STRIDE] and sums [MAX_VECTORS, 2].
+#include "bytes.cuh"
 
 #define STAGES (TASK_WARPS > 1 ? 2 : 1)
 #define MAX_VECTORS 8
-#define SLOTS 16
-#define SLICE_BYTES (SLOTS * PADDED_DIM * 2)
-#define STAGE_BYTES (MAX_VECTORS * (PADDED_DIM + 2) * 4 > 2 * SLICE_BYTES ? MAX_VECTORS * (PADDED_DIM + 2) * 4 : 2 * SLICE_BYTES)
-#define SUMS_OFFSET (MAX_VECTORS * PADDED_DIM * 4)
+#define SLOTS (IS_BYTE ? 32 : 16)
+#define KEY_TILES (SLOTS / 16)
+#define SLICE_BYTES (SLOTS * COLUMNS * 2)
+#define SLICE_SCALES (2 * SLICE_BYTES)
+#define STAGE_BYTES (2 * SLICE_BYTES + (STORAGE == INT8 ? 2 * SLOTS * 2 : 0))
+// Rows of results that start in different banks.
+#define RESULT_STRIDE (PADDED_DIM + 4)
+#define SUMS_OFFSET (MAX_VECTORS * RESULT_STRIDE * 4)
 #define DIM_TILES (PADDED_DIM / 16)
 // Blocks of a multiprocessor; large heads need the registers of several.
-#define MIN_BLOCKS (HEAD_DIM > 128 ? 1 : TASK_WARPS > 1 || LOGIT_OPTIONS || HEAD_DIM % 64 != 0 ? 3 : 4)
+#define MIN_BLOCKS (HEAD_DIM > 128 ? 1 : TASK_WARPS > 1 || LOGIT_OPTIONS || IS_BYTE || HEAD_DIM % 64 != 0 ? 3 : 4)
 
 // A task, and the slices of a warp in it, counted from the slice with slot 0 of the item's first page.
 struct Task
@@ -45,59 +49,105 @@ DEVICE u64 page_of(const AttentionParameters& p, const Task& task, int slice) { 
 // Copies a slice. What lies outside the item becomes zero: a weight of zero does not remove a NaN. page: page_of the slice.
 DEVICE void load_slice(const AttentionParameters& p, const Task& task, int slice, u64 page, int lane, u32 destination)
 {
-    const u8* source = (const u8*)page + p.layerOffset + (u64)task.kv_head * (2 * IMAGE_BYTES);
+    const u8* source = (const u8*)page + p.layerOffset + (u64)task.kv_head * HEAD_BYTES;
     const int first_key = slice * SLOTS - task.item.firstSlot, page_slot = slice % (PAGE_SIZE / SLOTS) * SLOTS;
 #pragma unroll
     for (int i = 0; i < SLICE_BYTES / 16 / 32; i++)
     {
-        const int chunk = i * 32 + lane, row = chunk / (PADDED_DIM / 8), column = chunk % (PADDED_DIM / 8) * 8;
+        const int chunk = i * 32 + lane, row = chunk / (COLUMNS / 8), column = chunk % (COLUMNS / 8) * 8;
         u32 from = tile_offset<PAGE_SIZE>(page_slot + row, column / 16 * 16, column / 8 % 2);
         u32 to = tile_offset<SLOTS>(row, column / 16 * 16, column / 8 % 2);
         bool is_inside = first_key + row >= 0 && first_key + row < task.item.numKeys;
         copy_async(destination + to, source + from, is_inside);
         copy_async(destination + SLICE_BYTES + to, source + IMAGE_BYTES + from, is_inside);
     }
+#if STORAGE == INT8
+    // The scales of keys, then of values; those outside the item are not used.
+    if (lane < 2 * SLOTS / 8)
+    {
+        const int image = lane / (SLOTS / 8), first = lane % (SLOTS / 8) * 8;
+        copy_async(destination + SLICE_SCALES + lane * 16, source + SCALES_OFFSET + (image * PAGE_SIZE + page_slot + first) * 2, true);
+    }
+#endif
 }
 
-// The operand of queries: lane l holds elements k * 16 + 2 * (l % 4) + {0, 1} and those 8 further of vector l / 4.
-DEVICE void load_queries(const AttentionParameters& p, const Task& task, int lane, u32 (&queries)[PADDED_DIM / 16][2])
+// The operand of queries: of 16 elements lane l holds, of vector l / 4, elements 2 * (l % 4) + {0, 1} and those 8 further; with bytes
+// 4 * (l % 4) + {0, 1} and {2, 3}, as a word of keys has them. scale: what scores must be multiplied with.
+DEVICE void load_queries(const AttentionParameters& p, const Task& task, int lane, u32 (&queries)[PADDED_DIM / 16][2], float& scale)
 {
+    const int second = IS_BYTE ? 1 : 4, first = IS_BYTE ? lane % 4 * 2 : lane % 4;
     bool is_valid = lane / 4 < task.item.numVectors;
     int vector = task.item.firstVector + (is_valid ? lane / 4 : 0);
-    long long row_head = (long long)(vector / p.groupSize) * p.numHeads + task.kv_head * p.groupSize + vector % p.groupSize;
-    const u32* source = (const u32*)((const u16*)p.query + row_head * HEAD_DIM);
+    const u32* source = (const u32*)((const u16*)p.query + ((long long)row_of(p, vector) * p.numHeads + head_of(p, task.kv_head, vector)) * HEAD_DIM);
 #pragma unroll
     for (int k = 0; k < PADDED_DIM / 16; k++)
     {
-        queries[k][0] = is_valid ? source[k * 8 + lane % 4] : 0;
-        queries[k][1] = is_valid && k * 16 + 8 < HEAD_DIM ? source[k * 8 + 4 + lane % 4] : 0;
+        queries[k][0] = is_valid && k * 16 + (IS_BYTE ? lane % 4 * 4 : 0) < HEAD_DIM ? source[k * 8 + first] : 0;
+        queries[k][1] = is_valid && k * 16 + (IS_BYTE ? lane % 4 * 4 : 8) < HEAD_DIM ? source[k * 8 + first + second] : 0;
     }
+#if IS_BYTE
+    float largest = 0.0f, down;
+#pragma unroll
+    for (int i = 0; i < PADDED_DIM / 4; i++)
+        largest = fmaxf(largest, fabsf(widen((u16)(queries[i / 4][i / 2 % 2] >> i % 2 * 16), p.queryType)));
+    largest = fmaxf(largest, shuffle_xor(largest, 1));
+    largest = fmaxf(largest, shuffle_xor(largest, 2));
+    query_scales(largest, down, scale);
+#pragma unroll
+    for (int i = 0; i < PADDED_DIM / 8; i++)
+    {
+        const u32 pair = queries[i / 2][i % 2];
+        queries[i / 2][i % 2] = pack_float16(widen((u16)pair, p.queryType) * down, widen((u16)(pair >> 16), p.queryType) * down);
+    }
+#endif
 }
 
-// What a warp knows of a task's vectors. Lane l holds, of each tile of scores or outputs, vectors 2 * (l % 4) and the next, keys or
-// columns l / 4 and l / 4 + 8.
+// What a warp knows of a task's vectors. Lane l holds, of each tile of scores or outputs, vectors 2 * (l % 4) and the next, keys l / 4
+// and l / 4 + 8 or the columns column_of tells.
 struct Vectors
 {
     KeyRange visible[2];
+#if IS_BYTE
+    float scales[2];   // from products to scores
+#endif
 #if LOGIT_OPTIONS
     float slopes[2];
     int distances[2];  // position of the item's first key less the row's
 #endif
-    float maxima[2];   // of scores before the factor
+    float maxima[2];   // of products, or of logits with LOGIT_OPTIONS
     float sums[2];
     float output[DIM_TILES][4];
 };
 
-DEVICE void start_vectors(const AttentionParameters& p, const Task& task, int lane, Vectors& v)
+// The column of a tile of 16 that a lane holds; pairs of bytes are transposed together, so bytes have neighbours.
+DEVICE int column_of(int lane, int half) { return IS_BYTE ? lane / 4 * 2 + half : lane / 4 + half * 8; }
+
+// From what maxima are of to logits, base 2.
+DEVICE float factor_of(const AttentionParameters& p, const Vectors& v, int j)
+{
+#if LOGIT_OPTIONS
+    return 1.0f;
+#elif IS_BYTE
+    return p.scaleBase2 * v.scales[j];
+#else
+    return p.scaleBase2;
+#endif
+}
+
+// query_scale: that of vector lane / 4.
+DEVICE void start_vectors(const AttentionParameters& p, const Task& task, int lane, float query_scale, Vectors& v)
 {
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
         int i = lane % 4 * 2 + j, vector = task.item.firstVector + (i < task.item.numVectors ? i : 0);
-        v.visible[j] = visible_keys(p, task.item, vector / p.groupSize);
+        v.visible[j] = visible_keys(p, task.item, row_of(p, vector));
 #if LOGIT_OPTIONS
-        v.slopes[j] = p.alibiSlopes ? p.alibiSlopes[task.kv_head * p.groupSize + vector % p.groupSize] : 0.0f;
-        v.distances[j] = task.item.firstPosition - p.rowPositions[vector / p.groupSize];
+        v.slopes[j] = p.alibiSlopes ? p.alibiSlopes[head_of(p, task.kv_head, vector)] : 0.0f;
+        v.distances[j] = task.item.firstPosition - p.rowPositions[row_of(p, vector)];
+#endif
+#if IS_BYTE
+        v.scales[j] = shuffle_from(query_scale, i * 4);
 #endif
         v.maxima[j] = -float_from_bits(INFINITY_BITS);
         v.sums[j] = 0.0f;
@@ -106,95 +156,198 @@ DEVICE void start_vectors(const AttentionParameters& p, const Task& task, int la
     for (int d = 0; d < DIM_TILES; d++) v.output[d][0] = v.output[d][1] = v.output[d][2] = v.output[d][3] = 0.0f;
 }
 
-// first_key: of the slice, counted from the item's first.
-DEVICE void add_slice(
-    const AttentionParameters& p, Vectors& v, const u32 (&queries)[PADDED_DIM / 16][2], int first_key, float factor, int lane, u32 keys)
+#if IS_BYTE
+// Two scales of INT8, zero for keys that the item does not have: first and second are indices in the item.
+DEVICE u32 scales_of(u32 pair, int first, int second, int num_keys)
 {
-    const u32 values = keys + SLICE_BYTES;
-    // Two sums, because each product waits for the one before.
-    float scores[4] = {}, others[4] = {};
+    return (first >= 0 && first < num_keys ? pair & 0xffff : 0) | (second >= 0 && second < num_keys ? pair & 0xffff0000u : 0);
+}
+
+DEVICE u32 load_scales(u32 address)
+{
+    u32 result;
+    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(result) : "r"(address) : "memory");
+    return result;
+}
+
+// Products of 16 slots' keys with the vectors.
+DEVICE void multiply_keys(float (&scores)[4], const u32 (&queries)[PADDED_DIM / 16][2], u32 keys, int tile, int lane)
+{
+#if STORAGE == INT8
+    const u32 even = load_scales(keys + SLICE_SCALES + (tile * 16 + lane / 4 & ~1) * 2), odd = load_scales(keys + SLICE_SCALES + (tile * 16 + 8 + lane / 4 & ~1) * 2);
+    const u32 upper = both_halves((u16)(even >> lane / 4 % 2 * 16)), lower = both_halves((u16)(odd >> lane / 4 % 2 * 16));
+#endif
+#pragma unroll
+    for (int k = 0; k < COLUMNS / 16; k++)
+    {
+        u32 words[4];
+        load_matrices(words, keys + tile_offset<SLOTS>(tile * 16 + lane % 16, k * 16, lane / 16));
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+        {
+            u32 a[4];
+            widen_bytes(words[2 * half], a[0], a[2]);
+            widen_bytes(words[2 * half + 1], a[1], a[3]);
+#if STORAGE == INT8
+            a[0] = multiply_halves(a[0], upper);
+            a[2] = multiply_halves(a[2], upper);
+            a[1] = multiply_halves(a[1], lower);
+            a[3] = multiply_halves(a[3], lower);
+#endif
+            multiply_add(scores, a, queries[2 * k + half][0], queries[2 * k + half][1]);
+        }
+    }
+}
+
+// Adds the weights of 16 slots times their values. first_key: of the slots; num_keys: the item's.
+DEVICE void multiply_values(Vectors& v, u32 b0, u32 b1, u32 values, int tile, int first_key, int num_keys, int lane)
+{
+#if STORAGE == INT8
+    const int slot = lane % 4 * 2, key = first_key + slot;
+    const u32 scales = values + SLICE_SCALES - SLICE_BYTES + (SLOTS + tile * 16 + slot) * 2;
+    const u32 low = scales_of(load_scales(scales), key, key + 1, num_keys), high = scales_of(load_scales(scales + 16), key + 8, key + 9, num_keys);
+#endif
+#pragma unroll
+    for (int d = 0; d < COLUMNS / 16; d++)
+    {
+        u32 words[4];
+        load_matrices_transposed(words, values + tile_offset<SLOTS>(tile * 16 + lane % 8 + lane / 16 * 8, d * 16, lane / 8 % 2));
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+        {
+            u32 a[4];
+            widen_bytes(select_bytes(words[half], 0, 0x3120), a[0], a[1]);
+            widen_bytes(select_bytes(words[2 + half], 0, 0x3120), a[2], a[3]);
+#if STORAGE == INT8
+            a[0] = multiply_halves(a[0], low);
+            a[1] = multiply_halves(a[1], low);
+            a[2] = multiply_halves(a[2], high);
+            a[3] = multiply_halves(a[3], high);
+#endif
+            multiply_add(v.output[2 * d + half], a, b0, b1);
+        }
+    }
+}
+#else
+DEVICE void multiply_keys(float (&scores)[4], const u32 (&queries)[PADDED_DIM / 16][2], u32 keys, int tile, int lane)
+{
 #pragma unroll
     for (int k = 0; k < PADDED_DIM / 16; k++)
     {
         u32 a[4];
-        load_matrices(a, keys + tile_offset<SLOTS>(lane % 16, k * 16, lane / 16));
-        multiply_add(k % 2 == 0 ? scores : others, a, queries[k][0], queries[k][1]);
+        load_matrices(a, keys + tile_offset<SLOTS>(tile * 16 + lane % 16, k * 16, lane / 16));
+        multiply_add(scores, a, queries[k][0], queries[k][1]);
     }
+}
+
+DEVICE void multiply_values(Vectors& v, u32 b0, u32 b1, u32 values, int tile, int first_key, int num_keys, int lane)
+{
 #pragma unroll
-    for (int i = 0; i < 4; i++) scores[i] += others[i];
-    // scores[2 * half + j]: key lane_key + 8 * half, vector j of the lane's two.
+    for (int d = 0; d < DIM_TILES; d++)
+    {
+        u32 a[4];
+        load_matrices_transposed(a, values + tile_offset<SLOTS>(tile * 16 + lane % 8 + lane / 16 * 8, d * 16, lane / 8 % 2));
+        multiply_add(v.output[d], a, b0, b1);
+    }
+}
+#endif
+
+// first_key: of the slice, counted from the item's first; num_keys: the item's.
+DEVICE void add_slice(
+    const AttentionParameters& p, Vectors& v, const u32 (&queries)[PADDED_DIM / 16][2], int first_key, int num_keys, int lane, u32 keys)
+{
+    // scores[tile][2 * half + j]: key lane_key + 16 * tile + 8 * half, vector j of the lane's two.
+    float scores[KEY_TILES][4] = {};
+#pragma unroll
+    for (int tile = 0; tile < KEY_TILES; tile++) multiply_keys(scores[tile], queries, keys, tile, lane);
     const int lane_key = first_key + lane / 4;
     float corrections[2];
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
+        const float factor = factor_of(p, v, j);
+        float maximum = v.maxima[j];
 #pragma unroll
-        for (int half = 0; half < 2; half++)
+        for (int i = 0; i < 2 * KEY_TILES; i++)
         {
-            int key = lane_key + 8 * half;
-#if LOGIT_OPTIONS
-            scores[2 * half + j] = logit_base2(p, scores[2 * half + j], v.slopes[j], v.distances[j] + key);
+            float& score = scores[i / 2][i % 2 * 2 + j];
+            const int key = lane_key + 8 * i;
+#if LOGIT_OPTIONS && IS_BYTE
+            score *= v.scales[j];
 #endif
-            if (key < v.visible[j].first || key >= v.visible[j].end) scores[2 * half + j] = -float_from_bits(INFINITY_BITS);
+#if LOGIT_OPTIONS
+            score = logit_base2(p, score, v.slopes[j], v.distances[j] + key);
+#endif
+            if (key < v.visible[j].first || key >= v.visible[j].end) score = -float_from_bits(INFINITY_BITS);
+            maximum = fmaxf(maximum, score);
         }
-        float maximum = fmaxf(v.maxima[j], fmaxf(scores[j], scores[2 + j]));
 #pragma unroll
         for (int mask = 4; mask <= 16; mask *= 2) maximum = fmaxf(maximum, shuffle_xor(maximum, mask));
         // Without a visible key the maximum is -infinity, and infinity less infinity would be NaN.
         float reference = maximum == -float_from_bits(INFINITY_BITS) ? 0.0f : maximum;
         corrections[j] = exp2_approx((v.maxima[j] - reference) * factor);
         v.maxima[j] = maximum;
-        scores[j] = exp2_approx((scores[j] - reference) * factor);
-        scores[2 + j] = exp2_approx((scores[2 + j] - reference) * factor);
-        v.sums[j] = v.sums[j] * corrections[j] + (scores[j] + scores[2 + j]);
+        v.sums[j] *= corrections[j];
+#pragma unroll
+        for (int i = 0; i < KEY_TILES; i++)
+        {
+            scores[i][j] = exp2_approx((scores[i][j] - reference) * factor);
+            scores[i][2 + j] = exp2_approx((scores[i][2 + j] - reference) * factor);
+            v.sums[j] += scores[i][j] + scores[i][2 + j];
+        }
     }
-    const u32 b0 = transpose_matrix(pack(scores[0], scores[1], STORAGE)), b1 = transpose_matrix(pack(scores[2], scores[3], STORAGE));
 #pragma unroll
     for (int d = 0; d < DIM_TILES; d++)
     {
 #pragma unroll
         for (int i = 0; i < 4; i++) v.output[d][i] *= corrections[i % 2];
-        u32 a[4];
-        load_matrices_transposed(a, values + tile_offset<SLOTS>(lane % 8 + lane / 16 * 8, d * 16, lane / 8 % 2));
-        multiply_add(v.output[d], a, b0, b1);
     }
-}
-
-// Stores the results of a warp that has the task for itself.
-DEVICE void store_warp(const AttentionParameters& p, const Task& task, const Vectors& v, float factor, int lane)
-{
 #pragma unroll
-    for (int j = 0; j < 2; j++)
+    for (int tile = 0; tile < KEY_TILES; tile++)
     {
-        int i = lane % 4 * 2 + j;
-        if (i >= task.item.numVectors) continue;
-        Target target = target_of(p, task.item, task.kv_head, task.item.firstVector + i);
-        if (lane < 4) store_sum(p, target, v.maxima[j] * factor, v.sums[j]);
-        float reciprocal = reciprocal_of(v.sums[j]);
-#pragma unroll
-        for (int d = 0; d < DIM_TILES; d++)
-        {
-            store_output(p, target, d * 16 + lane / 4, v.output[d][j], reciprocal);
-            if (d * 16 + 8 < HEAD_DIM) store_output(p, target, d * 16 + 8 + lane / 4, v.output[d][2 + j], reciprocal);
-        }
+        const u32 b0 = transpose_matrix(pack(scores[tile][0], scores[tile][1], OPERAND)), b1 = transpose_matrix(pack(scores[tile][2], scores[tile][3], OPERAND));
+        multiply_values(v, b0, b1, keys + SLICE_BYTES, tile, first_key + tile * 16, num_keys, lane);
     }
 }
 
-// Puts a warp's results where the others find them. results: a stage of its own that is free.
-DEVICE void share_results(const Vectors& v, float factor, int lane, u8* results)
+// Puts a warp's results where others find them. results: a stage of its own that is free.
+DEVICE void share_results(const AttentionParameters& p, const Task& task, const Vectors& v, int lane, u8* results)
 {
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
         int index = lane % 4 * 2 + j;
-        if (lane < 4) ((float2*)(results + SUMS_OFFSET))[index] = make_float2(v.maxima[j] * factor, v.sums[j]);
+        if (index >= task.item.numVectors) continue;
+        if (lane < 4) ((float2*)(results + SUMS_OFFSET))[index] = make_float2(v.maxima[j] * factor_of(p, v, j), v.sums[j]);
 #pragma unroll
         for (int d = 0; d < DIM_TILES; d++)
         {
-            ((float*)results)[index * PADDED_DIM + d * 16 + lane / 4] = v.output[d][j];
-            ((float*)results)[index * PADDED_DIM + d * 16 + 8 + lane / 4] = v.output[d][2 + j];
+            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 0)] = v.output[d][j];
+            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 1)] = v.output[d][2 + j];
         }
     }
+}
+
+// Stores the results of a warp that has the task for itself; they pass through its stage so that neighbouring lanes store neighbours.
+DEVICE void store_warp(const AttentionParameters& p, const Task& task, const Vectors& v, int lane, u8* results)
+{
+    share_results(p, task, v, lane, results);
+    warp_barrier();
+    for (int i = 0; i < task.item.numVectors; i++)
+    {
+        const float2 sums = ((const float2*)(results + SUMS_OFFSET))[i];
+        const Target target = target_of(p, task.item, task.kv_head, task.item.firstVector + i);
+        if (lane == 0) store_sum(p, target, sums.x, sums.y);
+        const float reciprocal = reciprocal_of(sums.y);
+#pragma unroll
+        for (int column = 0; column < HEAD_DIM; column += 128)
+        {
+            if (column + lane * 4 >= HEAD_DIM) continue;
+            const float4 value = *(const float4*)(results + (i * RESULT_STRIDE + column + lane * 4) * 4);
+            store_four(p, target, column + lane * 4, value, reciprocal);
+        }
+    }
+    warp_barrier();
 }
 
 // Merges and stores the results of the block's warps. results: of each warp.
@@ -216,7 +369,7 @@ DEVICE void store_block(const AttentionParameters& p, const Task& task, u8* cons
         {
             if (sums[w].y == 0.0f) continue;
             float share = exp2_approx(sums[w].x - maximum);
-            float2 part = *(const float2*)(results[w] + (vector * PADDED_DIM + column) * 4);
+            float2 part = *(const float2*)(results[w] + (vector * RESULT_STRIDE + column) * 4);
             sum += share * sums[w].y;
             value.x += share * part.x;
             value.y += share * part.y;
@@ -242,7 +395,7 @@ __shared__ int next_tickets[2];
 __shared__ u8* shared_results[WARPS];
 
 // Tasks of all warps of the block.
-DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int warp, int lane)
+DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
 {
     u8* const ring = shared_memory + warp * (STAGES * STAGE_BYTES);
     if (threadIdx.x == 0) next_tickets[0] = atomicAdd(p.tickets, 1);
@@ -251,13 +404,13 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int w
     if (index >= num_tasks) return;
     Task task = task_of(p, index, warp, lane);
     u32 queries[PADDED_DIM / 16][2];
+    float query_scale = 1.0f;
     Vectors v;
     int slice = task.first_slice;
     if (slice < task.end_slice) load_slice(p, task, slice, page_of(p, task, slice), lane, shared_address(ring));
     copy_commit();
-    u64 page = slice + TASK_WARPS < task.end_slice ? page_of(p, task, slice + TASK_WARPS) : 0;
-    load_queries(p, task, lane, queries);
-    start_vectors(p, task, lane, v);
+    load_queries(p, task, lane, queries, query_scale);
+    start_vectors(p, task, lane, query_scale, v);
     // Only now, when all blocks that can run have their first.
     if (threadIdx.x == 0) next_tickets[1] = atomicAdd(p.tickets, 1);
     __syncthreads();
@@ -274,26 +427,23 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int w
             {
                 next = task_of(p, index, warp, lane);
                 next_slice = next.first_slice;
-                if (next_slice < next.end_slice) page = page_of(p, next, next_slice);
-                load_queries(p, next, lane, next_queries);
+                load_queries(p, next, lane, next_queries, query_scale);
             }
         }
         if (next_slice < next.end_slice && index < num_tasks)
-            load_slice(p, next, next_slice, page, lane, shared_address(ring + (step ^ 1) * STAGE_BYTES));
+            load_slice(p, next, next_slice, page_of(p, next, next_slice), lane, shared_address(ring + (step ^ 1) * STAGE_BYTES));
         copy_commit();
-        // The address of what is copied in the next step, so that the copy need not wait for it.
-        if (next_slice + TASK_WARPS < next.end_slice) page = page_of(p, next, next_slice + TASK_WARPS);
         if (slice < task.end_slice)
         {
             copy_wait<1>();
             warp_barrier();
-            add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, factor, lane, shared_address(ring + step * STAGE_BYTES));
+            add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, task.item.numKeys, lane, shared_address(ring + step * STAGE_BYTES));
         }
         warp_barrier();
         if (is_last)
         {
             add_lanes(v);
-            share_results(v, factor, lane, ring + step * STAGE_BYTES);
+            share_results(p, task, v, lane, ring + step * STAGE_BYTES);
             if (lane == 0) shared_results[warp] = ring + step * STAGE_BYTES;
             int ticket;
             if (threadIdx.x == 0) ticket = atomicAdd(p.tickets, 1);
@@ -312,7 +462,7 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int w
                 queries[k][0] = next_queries[k][0];
                 queries[k][1] = next_queries[k][1];
             }
-            start_vectors(p, next, lane, v);
+            start_vectors(p, next, lane, query_scale, v);
         }
         task = next;
         slice = next_slice;
@@ -320,34 +470,35 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int w
 }
 #else
 // Tasks of one warp; others of the multiprocessor compute while it waits.
-DEVICE void run(const AttentionParameters& p, int num_tasks, float factor, int warp, int lane)
+DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
 {
-    const u32 stage = shared_address(shared_memory + warp * STAGE_BYTES);
+    u8* const stage = shared_memory + warp * STAGE_BYTES;
     for (int index = blockIdx.x * WARPS + warp; index < num_tasks; index += gridDim.x * WARPS)
     {
         const Task task = task_of(p, index, 0, lane);
         u32 queries[PADDED_DIM / 16][2];
+        float query_scale = 1.0f;
         Vectors v;
-        load_queries(p, task, lane, queries);
-        start_vectors(p, task, lane, v);
+        load_queries(p, task, lane, queries, query_scale);
+        start_vectors(p, task, lane, query_scale, v);
         for (int slice = task.first_slice; slice < task.end_slice; slice++)
         {
-            load_slice(p, task, slice, page_of(p, task, slice), lane, stage);
+            load_slice(p, task, slice, page_of(p, task, slice), lane, shared_address(stage));
             copy_commit();
             copy_wait<0>();
             warp_barrier();
-            add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, factor, lane, stage);
+            add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, task.item.numKeys, lane, shared_address(stage));
             warp_barrier();
         }
         add_lanes(v);
-        store_warp(p, task, v, factor, lane);
+        store_warp(p, task, v, lane, stage);
     }
 }
 #endif
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, MIN_BLOCKS) attention_sequence(const AttentionParameters p)
 {
-    run(p, *p.numItems * p.numKvHeads, LOGIT_OPTIONS ? 1.0f : p.scaleBase2, threadIdx.x / 32, threadIdx.x % 32);
+    run(p, *p.numItems * p.numKvHeads, threadIdx.x / 32, threadIdx.x % 32);
 #if TASK_WARPS > 1
     // The last block leaves the counters as it found them.
     if (threadIdx.x == 0 && atomicInc((u32*)p.tickets + 1, gridDim.x - 1) == gridDim.x - 1) p.tickets[0] = 0;

@@ -17,7 +17,13 @@ struct CacheCopyParameters
 
 extern "C" __global__ void __launch_bounds__(THREADS) cache_copy(const CacheCopyParameters p)
 {
-    const u64 image = (u64)blockIdx.x * IMAGE_BYTES;
+    const u64 head = (u64)(blockIdx.x / 2) * HEAD_BYTES, image = head + blockIdx.x % 2 * IMAGE_BYTES;
+#if STORAGE == INT8
+    // At most as many scales as threads.
+    const u64 scales = head + SCALES_OFFSET + blockIdx.x % 2 * (PAGE_SIZE * 2);
+    u16 scale = 0;
+    if (threadIdx.x < p.numTokens) scale = ((const u16*)(p.source + scales))[p.sourceSlot + threadIdx.x];
+#endif
     uint4 chunks[CHUNKS_PER_THREAD];
 #pragma unroll
     for (int i = 0; i < CHUNKS_PER_THREAD; i++)
@@ -27,6 +33,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) cache_copy(const CacheCopy
             chunks[i] = *(const uint4*)(p.source + image + image_offset(p.sourceSlot + index / CHUNKS, index % CHUNKS));
     }
     __syncthreads();
+#if STORAGE == INT8
+    if (threadIdx.x < p.numTokens) ((u16*)(p.destination + scales))[p.destinationSlot + threadIdx.x] = scale;
+#endif
 #pragma unroll
     for (int i = 0; i < CHUNKS_PER_THREAD; i++)
     {

@@ -1,7 +1,8 @@
 // Fills tokens of a KV cache with numbers that depend only on the token, the head, the layer and the element (CacheNumbers is the same on
-// the host): measurements need many gigabytes that are neither zero nor alike. One thread writes 16 bytes at a time.
+// the host): measurements need many gigabytes that are neither zero nor alike. One thread writes 16 bytes at a time; with
+// bytes 8, and a warp a token's.
 // Grid (numRuns, 2 * numKvHeads), block THREADS.
-#include "common.cuh"
+#include "bytes.cuh"
 
 #define THREADS 256
 #define ELEMENTS_PER_CHUNK (STORAGE == FLOAT32 ? 4 : 8)
@@ -43,7 +44,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) cache_fill(const CacheFill
 {
     CacheRun run = p.runs[blockIdx.x];
     int kv_head = blockIdx.y >> 1, kind = blockIdx.y & 1;
-    u8* image = (u8*)run.page + p.layerOffset + (u64)kv_head * (2 * IMAGE_BYTES) + kind * IMAGE_BYTES;
+    u8* head = (u8*)run.page + p.layerOffset + (u64)kv_head * HEAD_BYTES;
+#if IS_BYTE
+    const int lane = threadIdx.x % 32;
+    for (int token = threadIdx.x / 32; token < run.numTokens; token += THREADS / 32)
+    {
+        u32 row = mix(mix(run.firstToken + token + run.stream * 0x9e3779b9u) + (p.layer * 1024 + kv_head) * 4 + kind);
+        float values[8];
+#pragma unroll
+        for (int i = 0; i < 8; i++) values[i] = lane < CHUNKS ? number(row, lane * 8 + i) : 0.0f;
+        store_bytes<32>(head, kind, run.firstSlot + token, lane, lane < CHUNKS, values);
+    }
+#else
+    u8* image = head + kind * IMAGE_BYTES;
     for (int i = threadIdx.x; i < run.numTokens * CHUNKS; i += THREADS)
     {
         int token = i / CHUNKS, chunk = i % CHUNKS;
@@ -61,4 +74,5 @@ extern "C" __global__ void __launch_bounds__(THREADS) cache_fill(const CacheFill
         }
         *(uint4*)(image + image_offset(run.firstSlot + token, chunk)) = make_uint4(words[0], words[1], words[2], words[3]);
     }
+#endif
 }

@@ -6,6 +6,13 @@
 #define FLOAT32 0
 #define BFLOAT16 1
 #define FLOAT16 2
+#define INT8 3
+#define FLOAT8_E4M3 4
+#define FLOAT8_E5M2 5
+
+// Bytes are widened to FP16 where they are used; all that they stand for is exact in it, but for the scales of INT8.
+#define IS_BYTE (STORAGE >= INT8)
+#define OPERAND (IS_BYTE ? FLOAT16 : STORAGE)
 
 #include "ptx.cuh"
 
@@ -17,29 +24,34 @@
 #define LN_2 0.693147180559945309f
 #define LOG2_E 1.44269504088896341f
 
-// Elements of a head in shared and 16-bit device memory: the padding is zero.
-#define PADDED_DIM ((HEAD_DIM + 15) / 16 * 16)
+// Elements of a head in shared memory and in pages that are not FP32: the padding is zero.
+#define PADDED_DIM (IS_BYTE ? (HEAD_DIM + 31) / 32 * 32 : (HEAD_DIM + 15) / 16 * 16)
 
 // --- Page layout -----------------------------------------------------------------------------------------------------------
-// A page of a head is the image of its keys, then that of its values. 16-bit images are what shared memory holds while they are used:
-// blocks of columns, [block][slot][width], 64 columns wide as long as they last, then 32, then 16; the 16-byte chunks of a row
-// are permuted so that 8 rows of a column of chunks lie in different banks. FP32 images are [slot][HEAD_DIM].
+// A page of a head is the image of its keys, then that of its values, and for INT8 the scales of its keys, then of its values (FP16
+// [slot]). 16-bit images are what shared memory holds while they are used: blocks of columns, [block][slot][width], 64 columns wide as
+// long as they last, then 32, then 16; the 16-byte chunks of a row are permuted so that 8 rows of a column of chunks lie in different
+// banks. Images of bytes are the same with two elements a column. FP32 images are [slot][HEAD_DIM].
+
+// 16-bit columns of a row.
+#define COLUMNS (IS_BYTE ? PADDED_DIM / 2 : PADDED_DIM)
 
 #if STORAGE == FLOAT32
 #define IMAGE_BYTES (PAGE_SIZE * HEAD_DIM * 4)
 #else
-#define IMAGE_BYTES (PAGE_SIZE * PADDED_DIM * 2)
+#define IMAGE_BYTES (PAGE_SIZE * COLUMNS * 2)
 #endif
-
-#define FULL_COLUMNS (PADDED_DIM / 64 * 64)
-#define HALF_COLUMNS (PADDED_DIM % 64 / 32 * 32)
+#define SCALES_OFFSET (2 * IMAGE_BYTES)
+#define HEAD_BYTES (STORAGE == INT8 ? SCALES_OFFSET + 2 * PAGE_SIZE * 2 : SCALES_OFFSET)
 
 // Byte offset of 8 columns in a swizzled image of so many rows. column16: the multiple of 16 at or below them; half: whether the upper 8.
-template <int IMAGE_ROWS>
+// IMAGE_COLUMNS: what a row of the image has.
+template <int IMAGE_ROWS, int IMAGE_COLUMNS = COLUMNS>
 DEVICE u32 tile_offset(int row, int column16, int half)
 {
-    int start = column16 < FULL_COLUMNS ? column16 & ~63 : column16 < FULL_COLUMNS + HALF_COLUMNS ? FULL_COLUMNS : FULL_COLUMNS + HALF_COLUMNS;
-    int width = column16 < FULL_COLUMNS ? 64 : column16 < FULL_COLUMNS + HALF_COLUMNS ? 32 : 16;
+    const int full = IMAGE_COLUMNS / 64 * 64, halves = full + IMAGE_COLUMNS % 64 / 32 * 32;
+    int start = column16 < full ? column16 & ~63 : column16 < halves ? full : halves;
+    int width = column16 < full ? 64 : column16 < halves ? 32 : 16;
     u32 offset = row * width * 2 + (column16 - start) * 2 + half * 16;
     return start * IMAGE_ROWS * 2 + (offset ^ (((offset >> 7) & (width / 8 - 1)) << 4));
 }
@@ -105,6 +117,7 @@ struct AttentionParameters
     int numHeads;
     int numKvHeads;
     int groupSize;
+    u32 groupReciprocal;         // 2^31 / groupSize, rounded up
     int queryType;
     int outputType;
     int window;                  // ALL_POSITIONS: none
@@ -112,6 +125,15 @@ struct AttentionParameters
     float softCap;               // 0: none
     float scaleBase2;            // scale * log2 e
 };
+
+// The row of a vector: vector / groupSize, exact below 2^24 as long as groups are at most 128.
+DEVICE int row_of(const AttentionParameters& p, int vector) { return (int)__umulhi((u32)vector * 2, p.groupReciprocal); }
+
+// Its head, given the key/value head that it shares.
+DEVICE int head_of(const AttentionParameters& p, int kv_head, int vector)
+{
+    return kv_head * p.groupSize + vector - row_of(p, vector) * p.groupSize;
+}
 
 // Which keys of an item a row sees: first <= key < end, counted from the item's first key.
 struct KeyRange
@@ -139,7 +161,7 @@ DEVICE KeyRange needed_keys(const AttentionParameters& p, const AttentionItem& i
     if ((item.splitAndMask & 1) == 0 && p.window == ALL_POSITIONS) return range;
     range.first = item.numKeys;
     range.end = 0;
-    const int first_row = item.firstVector / p.groupSize, end_row = (item.firstVector + item.numVectors - 1) / p.groupSize + 1;
+    const int first_row = row_of(p, item.firstVector), end_row = row_of(p, item.firstVector + item.numVectors - 1) + 1;
     for (int row = first_row + lane; row < end_row; row += 32)
     {
         KeyRange keys = visible_keys(p, item, row);
@@ -189,9 +211,9 @@ struct Target
 
 DEVICE Target target_of(const AttentionParameters& p, const AttentionItem& item, int kv_head, int vector)
 {
-    int row = vector / p.groupSize;
-    int head = kv_head * p.groupSize + vector % p.groupSize;
-    int slot = p.partSlots[item.firstPart + row - item.firstVector / p.groupSize];
+    int row = row_of(p, vector);
+    int head = head_of(p, kv_head, vector);
+    int slot = p.partSlots[item.firstPart + row - row_of(p, item.firstVector)];
     Target target;
     target.rowHead = (long long)row * p.numHeads + head;
     target.slotHead = slot == NO_PART ? -1 : (long long)(slot + (item.splitAndMask >> 1)) * p.numHeads + head;
@@ -213,6 +235,20 @@ DEVICE void store_outputs(const AttentionParameters& p, Target target, int colum
     else if (p.outputType == FLOAT32)
         *(float2*)((float*)p.output + target.rowHead * HEAD_DIM + column) = make_float2(first * reciprocal, second * reciprocal);
     else *(u32*)((u16*)p.output + target.rowHead * HEAD_DIM + column) = pack(first * reciprocal, second * reciprocal, p.outputType);
+}
+
+// Stores four, the first at a multiple of 4.
+DEVICE void store_four(const AttentionParameters& p, Target target, int column, float4 value, float reciprocal)
+{
+    if (target.slotHead >= 0)
+    {
+        *(float4*)(p.partOutput + target.slotHead * HEAD_DIM + column) = value;
+        return;
+    }
+    const long long index = target.rowHead * HEAD_DIM + column;
+    value = make_float4(value.x * reciprocal, value.y * reciprocal, value.z * reciprocal, value.w * reciprocal);
+    if (p.outputType == FLOAT32) *(float4*)((float*)p.output + index) = value;
+    else *(uint2*)((u16*)p.output + index) = make_uint2(pack(value.x, value.y, p.outputType), pack(value.z, value.w, p.outputType));
 }
 
 // Stores one.

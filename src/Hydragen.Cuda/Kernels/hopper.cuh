@@ -2,7 +2,7 @@
 #pragma once
 #include "ptx.cuh"
 
-#if STORAGE == BFLOAT16
+#if OPERAND == BFLOAT16
 #define ELEMENT "bf16"
 #else
 #define ELEMENT "f16"

@@ -2,21 +2,22 @@
 // Defines of the including kernel: ROWS, vectors of a block; KEYS, columns of a score fragment; LOGIT_OPTIONS (ALiBi, soft-cap, or a
 // scale that is not positive).
 #pragma once
-#include "common.cuh"
+#include "bytes.cuh"
 
 #define KEY_TILES (KEYS / 8)
 // From this logit on, base 2, the rounding of its product with the factor is no longer a negligible exponent.
 #define LARGE_LOGIT 4194304.0f
-// From scores to logits, base 2.
-#define FACTOR (LOGIT_OPTIONS ? 1.0f : p.scaleBase2)
-// With large heads registers are short, and products so long that they hide the search for maxima at each step.
-#define IS_LAGGED (HEAD_DIM <= 128)
+// With large heads and bytes registers are short; products of large heads are so long that they hide the search for maxima at each step.
+#define IS_LAGGED (HEAD_DIM <= 128 && !IS_BYTE)
 // A lane's sum of the weights of one step beyond which the reference must rise; no weight is larger, and FP16 ends at 65504.
-#define MAX_SUM (STORAGE == FLOAT16 ? 32768.0f : 16777216.0f)
+#define MAX_SUM (OPERAND == FLOAT16 ? 32768.0f : 16777216.0f)
 #define DIM_TILES (PADDED_DIM / 8)
 
+// Byte offset in the image of queries.
+DEVICE u32 query_offset(int row, int column16, int half) { return tile_offset<ROWS, PADDED_DIM>(row, column16, half); }
+
 // Starts to copy the queries of an item to a swizzled image of ROWS rows; rows and columns that do not exist become zero. Threads
-// thread ... of numThreads share the work.
+// thread ... of numThreads share the work. PADDED_DIM columns of 16 bits.
 DEVICE void load_query(const AttentionParameters& p, const AttentionItem& item, int kv_head, u32 destination, int thread, int num_threads)
 {
 #pragma unroll 1
@@ -25,17 +26,48 @@ DEVICE void load_query(const AttentionParameters& p, const AttentionItem& item, 
         int i = chunk / (PADDED_DIM / 8), column = chunk % (PADDED_DIM / 8) * 8;
         bool is_valid = i < item.numVectors && column < HEAD_DIM;
         int vector = item.firstVector + (is_valid ? i : 0);
-        long long row_head = (long long)(vector / p.groupSize) * p.numHeads + kv_head * p.groupSize + vector % p.groupSize;
+        long long row_head = (long long)row_of(p, vector) * p.numHeads + head_of(p, kv_head, vector);
         const u16* source = (const u16*)p.query + row_head * HEAD_DIM + (is_valid ? column : 0);
-        copy_async(destination + tile_offset<ROWS>(i, column / 16 * 16, column / 8 % 2), source, is_valid);
+        copy_async(destination + query_offset(i, column / 16 * 16, column / 8 % 2), source, is_valid);
     }
 }
+
+#if IS_BYTE
+#define QUERY_LANES (PADDED_DIM <= 64 ? 8 : PADDED_DIM <= 128 ? 16 : 32)
+// Turns queries that were copied into FP16 of moderate size. scales: receives for each row what its products must be multiplied with.
+// All lanes of numThreads threads call it.
+DEVICE void normalise_query(const AttentionParameters& p, u8* queries, float* scales, int thread, int num_threads)
+{
+    const int chunk = thread % QUERY_LANES;
+    for (int row = thread / QUERY_LANES; row < ROWS; row += num_threads / QUERY_LANES)
+    {
+        uint4* place = (uint4*)(queries + query_offset(row, chunk / 2 * 16, chunk % 2));
+        const bool is_valid = chunk < PADDED_DIM / 8;
+        const uint4 four = is_valid ? *place : make_uint4(0, 0, 0, 0);
+        u32 words[4] = {four.x, four.y, four.z, four.w};
+        float largest = 0.0f, down, up;
+#pragma unroll
+        for (int i = 0; i < 8; i++) largest = fmaxf(largest, fabsf(widen((u16)(words[i / 2] >> i % 2 * 16), p.queryType)));
+#pragma unroll
+        for (int mask = 1; mask < QUERY_LANES; mask *= 2) largest = fmaxf(largest, shuffle_xor(largest, mask));
+        query_scales(largest, down, up);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            words[i] = pack_float16(widen((u16)words[i], p.queryType) * down, widen((u16)(words[i] >> 16), p.queryType) * down);
+        if (is_valid) *place = make_uint4(words[0], words[1], words[2], words[3]);
+        if (chunk == 0) scales[row] = up;
+    }
+}
+#endif
 
 // The two vectors of which a lane holds elements in each 16 x 8 tile of scores and outputs: l / 4 and l / 4 + 8, and in them columns
 // 2 * (l % 4) and the next. Fragments are [tile][4]: two columns of the first vector, two of the second.
 struct VectorPair
 {
     KeyRange visible[2];
+#if IS_BYTE
+    float scales[2];      // from products to scores
+#endif
 #if LOGIT_OPTIONS
     float slopes[2];
     int distances[2];  // position of the item's first key less the row's
@@ -44,6 +76,18 @@ struct VectorPair
     float sums[2];        // this lane's share of AttentionParameters.partSums
     bool is_settled;      // the warp's rows all have references, and keep them while they do
 };
+
+// From scores, or from products of bytes, to logits, base 2; options make logits of them before.
+DEVICE float factor_of(const AttentionParameters& p, const VectorPair& pair, int half)
+{
+#if LOGIT_OPTIONS
+    return 1.0f;
+#elif IS_BYTE
+    return p.scaleBase2 * pair.scales[half];
+#else
+    return p.scaleBase2;
+#endif
+}
 
 // first: the vector of row 0 of the lane's tile, counted from the item's first.
 DEVICE VectorPair make_pair(const AttentionParameters& p, const AttentionItem& item, int kv_head, int first, int lane)
@@ -55,10 +99,10 @@ DEVICE VectorPair make_pair(const AttentionParameters& p, const AttentionItem& i
     {
         int i = first + half * 8 + lane / 4;
         int vector = item.firstVector + (i < item.numVectors ? i : 0);
-        pair.visible[half] = visible_keys(p, item, vector / p.groupSize);
+        pair.visible[half] = visible_keys(p, item, row_of(p, vector));
 #if LOGIT_OPTIONS
-        pair.slopes[half] = p.alibiSlopes ? p.alibiSlopes[kv_head * p.groupSize + vector % p.groupSize] : 0.0f;
-        pair.distances[half] = item.firstPosition - p.rowPositions[vector / p.groupSize];
+        pair.slopes[half] = p.alibiSlopes ? p.alibiSlopes[head_of(p, kv_head, vector)] : 0.0f;
+        pair.distances[half] = item.firstPosition - p.rowPositions[row_of(p, vector)];
 #endif
         pair.references[half] = -float_from_bits(INFINITY_BITS);
         pair.sums[half] = 0.0f;
@@ -71,7 +115,13 @@ DEVICE void apply_options(const AttentionParameters& p, const VectorPair& pair, 
 {
 #if LOGIT_OPTIONS
 #pragma unroll
-    for (int i = 0; i < 4; i++) scores[i] = logit_base2(p, scores[i], pair.slopes[i / 2], pair.distances[i / 2] + key + i % 2);
+    for (int i = 0; i < 4; i++)
+    {
+#if IS_BYTE
+        scores[i] *= pair.scales[i / 2];
+#endif
+        scores[i] = logit_base2(p, scores[i], pair.slopes[i / 2], pair.distances[i / 2] + key + i % 2);
+    }
 #endif
 }
 
@@ -86,7 +136,7 @@ DEVICE void hide_keys(const VectorPair& pair, float (&scores)[4], int key)
 }
 
 // The reference that a row's weights get, given the largest score of a step.
-DEVICE float reference_for(const AttentionParameters& p, float maximum) { return ceilf(multiply_rounded(maximum, FACTOR)); }
+DEVICE float reference_for(float factor, float maximum) { return ceilf(multiply_rounded(maximum, factor)); }
 
 // How weights follow from a row's scores: 2^((score - base) * factor - offset). The base is 0 but for scores so large that their product with
 // the factor would be off.
@@ -96,11 +146,11 @@ struct Exponent
     float offset;
 };
 
-DEVICE Exponent exponent_of(const AttentionParameters& p, float reference, float maximum)
+DEVICE Exponent exponent_of(float factor, float reference, float maximum)
 {
     // Without a visible key both are -infinity, and their difference would be NaN.
     Exponent result = {0.0f, reference == -float_from_bits(INFINITY_BITS) ? 0.0f : reference};
-    const float logit = multiply_rounded(maximum, FACTOR);
+    const float logit = multiply_rounded(maximum, factor);
     if (!LOGIT_OPTIONS && fabsf(logit) > LARGE_LOGIT && maximum != -float_from_bits(INFINITY_BITS))
     {
         result.base = maximum;
@@ -129,12 +179,12 @@ DEVICE void raise_references(
         for (int n = 1; n < KEY_TILES; n++) maximum = fmaxf(maximum, fmaxf(scores[n][2 * half], scores[n][2 * half + 1]));
         maximum = quad_max(maximum);
         const float before = pair.references[half];
-        const float reference = IS_LAGGED && before != -float_from_bits(INFINITY_BITS) ? before : fmaxf(before, reference_for(p, maximum));
+        const float reference = IS_LAGGED && before != -float_from_bits(INFINITY_BITS) ? before : fmaxf(before, reference_for(factor_of(p, pair, half), maximum));
         corrections[half] = reference == before ? 1.0f : exp2_approx(before - reference);
         pair.references[half] = reference;
         pair.sums[half] *= corrections[half];
         has_keys &= reference != -float_from_bits(INFINITY_BITS);
-        const Exponent exponent = exponent_of(p, reference, maximum);
+        const Exponent exponent = exponent_of(factor_of(p, pair, half), reference, maximum);
         offsets[half] = exponent.offset;
         if (warp_any(exponent.base != 0.0f))
         {
@@ -175,12 +225,12 @@ DEVICE void raise_rows(
         float largest = sums[half] <= MAX_SUM ? 0.0f : 1.0f;
         rises[half] = quad_max(largest) != 0.0f;
         const float maximum = quad_max(maxima[half]), before = pair.references[half];
-        const float reference = fmaxf(before, reference_for(p, maximum)), correction = reference == before ? 1.0f : exp2_approx(before - reference);
+        const float reference = fmaxf(before, reference_for(factor_of(p, pair, half), maximum)), correction = reference == before ? 1.0f : exp2_approx(before - reference);
         if (!rises[half]) continue;
         corrections[half] *= correction;
         pair.references[half] = reference;
         pair.sums[half] *= correction;
-        exponents[half] = exponent_of(p, reference, maximum);
+        exponents[half] = exponent_of(factor_of(p, pair, half), reference, maximum);
         sums[half] = 0.0f;
     }
 #pragma unroll
@@ -193,7 +243,7 @@ DEVICE void raise_rows(
         for (int i = 0; i < 4; i++)
         {
             if (!rises[i / 2]) continue;
-            weights[n][i] = exp2_approx((scores[i] - exponents[i / 2].base) * FACTOR - exponents[i / 2].offset);
+            weights[n][i] = exp2_approx((scores[i] - exponents[i / 2].base) * factor_of(p, pair, i / 2) - exponents[i / 2].offset);
             sums[i / 2] += weights[n][i];
         }
     }
@@ -221,11 +271,12 @@ DEVICE bool softmax_step(
     bool is_scaled = !pair.is_settled;
     float offsets[2] = {pair.references[0], pair.references[1]};
     if (is_scaled) raise_references(p, pair, scores, corrections, offsets);
+    const float factors[2] = {factor_of(p, pair, 0), factor_of(p, pair, 1)};
 #pragma unroll
     for (int n = 0; n < KEY_TILES; n++)
     {
 #pragma unroll
-        for (int i = 0; i < 4; i++) scores[n][i] = exp2_approx(scores[n][i] * FACTOR - offsets[i / 2]);
+        for (int i = 0; i < 4; i++) scores[n][i] = exp2_approx(scores[n][i] * factors[i / 2] - offsets[i / 2]);
     }
     float parts[4] = {};
 #pragma unroll
@@ -252,8 +303,8 @@ DEVICE void pack_weights(const float (&weights)[KEY_TILES][4], u32 (&packed)[KEY
 #pragma unroll
     for (int n = 0; n < KEY_TILES; n++)
     {
-        packed[n][0] = pack(weights[n][0], weights[n][1], STORAGE);
-        packed[n][1] = pack(weights[n][2], weights[n][3], STORAGE);
+        packed[n][0] = pack(weights[n][0], weights[n][1], OPERAND);
+        packed[n][1] = pack(weights[n][2], weights[n][3], OPERAND);
     }
 }
 

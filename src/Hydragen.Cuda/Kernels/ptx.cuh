@@ -34,6 +34,19 @@ DEVICE void copy_wait()
     asm volatile("cp.async.wait_group %0;" ::"n"(COUNT) : "memory");
 }
 
+// 16 bytes of shared memory, in instructions that need a register for the address.
+DEVICE uint4 load_shared(u32 address)
+{
+    uint4 result;
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(result.x), "=r"(result.y), "=r"(result.z), "=r"(result.w) : "r"(address) : "memory");
+    return result;
+}
+
+DEVICE void store_shared(u32 address, uint4 value)
+{
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w) : "memory");
+}
+
 // Four 8 x 8 matrices of 16-bit elements. Lane l gives the address of row l % 8 of matrix l / 8 and receives, of each matrix, the
 // elements [l / 4][2 * (l % 4)] and [l / 4][2 * (l % 4) + 1].
 DEVICE void load_matrices(u32 (&result)[4], u32 address)
@@ -64,7 +77,7 @@ DEVICE u32 transpose_matrix(u32 fragment)
 // c[16][8] += a[16][16] * b[16][8], FP32 sums. Lane l holds c[l / 4 (+ 8)][2 * (l % 4) (+ 1)].
 DEVICE void multiply_add(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1)
 {
-#if STORAGE == BFLOAT16
+#if OPERAND == BFLOAT16
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));

@@ -2,7 +2,7 @@
 // stores keys and values in a KV cache. LANES neighbouring lanes hold one head, 8 elements each.
 // Grid (ceil(numRows * (numHeads + 2 * numKvHeads) / HEADS_PER_BLOCK)), block THREADS.
 // Defines: HEAD_DIM, STORAGE as in common.cuh; INPUT, QUERY: element types of the projection and of the stored queries; NORM, ROTARY: 0 or 1.
-#include "common.cuh"
+#include "bytes.cuh"
 #include "rows.cuh"
 
 #define CHUNKS (HEAD_DIM / 8)
@@ -25,6 +25,7 @@ struct RotaryAppendParameters
     float epsilon;
 };
 
+#if !IS_BYTE
 DEVICE void store_in_page(u8* image, int slot, int chunk, const float (&values)[8])
 {
 #if STORAGE == FLOAT32
@@ -33,6 +34,7 @@ DEVICE void store_in_page(u8* image, int slot, int chunk, const float (&values)[
     store_elements<STORAGE, 8>(image + image_offset(slot, chunk), 0, values);
 #endif
 }
+#endif
 
 extern "C" __global__ void __launch_bounds__(THREADS) rotary_append(const RotaryAppendParameters p)
 {
@@ -81,14 +83,19 @@ extern "C" __global__ void __launch_bounds__(THREADS) rotary_append(const Rotary
         }
     }
 #endif
-    if (!is_valid) return;
-    if (head < p.numHeads)
-    {
-        store_elements<QUERY, 8>(p.query, ((long long)row * p.numHeads + head) * HEAD_DIM + chunk * 8, values);
-        return;
-    }
-    u64 token = p.tokens[row];
-    int kv_head = head - p.numHeads - (is_value ? p.numKvHeads : 0);
-    u8* image = (u8*)(token / PAGE_SIZE * PAGE_SIZE) + p.layerOffset + (u64)kv_head * (2 * IMAGE_BYTES) + (is_value ? IMAGE_BYTES : 0);
-    store_in_page(image, (int)(token % PAGE_SIZE), chunk, values);
+    const bool is_query = head < p.numHeads;
+    if (is_valid && is_query) store_elements<QUERY, 8>(p.query, ((long long)row * p.numHeads + head) * HEAD_DIM + chunk * 8, values);
+#if !IS_BYTE
+    if (!is_valid || is_query) return;
+#endif
+    // All lanes of a warp look for the largest magnitudes of bytes.
+    const bool is_stored = is_valid && !is_query;
+    u64 token = is_stored ? p.tokens[row] : 0;
+    int kv_head = is_stored ? head - p.numHeads - (is_value ? p.numKvHeads : 0) : 0;
+    u8* page = (u8*)(token / PAGE_SIZE * PAGE_SIZE) + p.layerOffset + (u64)kv_head * HEAD_BYTES;
+#if IS_BYTE
+    store_bytes<LANES>(page, is_value ? 1 : 0, (int)(token % PAGE_SIZE), chunk, is_stored, values);
+#else
+    store_in_page(page + (is_value ? IMAGE_BYTES : 0), (int)(token % PAGE_SIZE), chunk, values);
+#endif
 }

@@ -8,12 +8,12 @@ internal sealed class CacheKernels(int headDim, ElementType storage)
     /// <summary>Threads of a block.</summary>
     public const int NumThreads = 256;
 
-    /// <summary>Stores tokens; a thread stores <see cref="ElementsPerThread"/> elements of a key and of a value.</summary>
+    /// <summary>Stores tokens; <see cref="ThreadsPerHead"/> threads store a head of a token.</summary>
     public KernelVariant Write { get; } = new("cache_write", AttentionKernels.Defines(headDim, storage), NumThreads, 0);
 
     /// <summary>Copies tokens between pages.</summary>
     public KernelVariant Copy { get; } = new("cache_copy", AttentionKernels.Defines(headDim, storage), NumThreads, 0);
 
-    /// <summary>16 bytes.</summary>
-    public int ElementsPerThread { get; } = 16 / storage.SizeInBytes();
+    /// <summary>A warp with bytes, which have to find the largest magnitude; else a thread has 16 bytes.</summary>
+    public int ThreadsPerHead { get; } = storage.IsByte() ? 32 : headDim * storage.SizeInBytes() / 16;
 }

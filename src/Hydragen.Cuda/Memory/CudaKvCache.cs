@@ -130,7 +130,7 @@ internal sealed class CudaKvCache : KvCache
         _device.Upload(parameters.Key, key);
         _device.Upload(parameters.Value, value);
         _device.Upload<nint>(parameters.Tokens, tokens);
-        long numThreads = (long)key.Length / _variants.ElementsPerThread;
+        long numThreads = (long)slots.Length * Shape.NumKvHeads * _variants.ThreadsPerHead;
         _kernels.Get(_variants.Write).Launch((numThreads + CacheKernels.NumThreads - 1) / CacheKernels.NumThreads, 1, parameters);
     }
 }

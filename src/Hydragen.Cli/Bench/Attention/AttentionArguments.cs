@@ -9,7 +9,7 @@ namespace Hydragen.Cli.Bench;
 internal sealed class AttentionArguments
 {
     private const int MaxTokens = 1 << 24, MaxHeads = 1024, MaxBatch = 65_536;
-    private static readonly ElementType[] KvTypes = Enum.GetValues<ElementType>();
+    private static readonly ElementType[] KvTypes = [.. ElementTypes.Dense];
 
     private readonly Option<string> _protocol = Values.Choice(
         "--protocol", "The shapes to measure.", AttentionProtocols.Micro,
