@@ -60,7 +60,7 @@ internal class OperatorSet<S, V> : OperatorSet
     where S : struct, ISimd<V>
     where V : struct
 {
-    private readonly AttentionJob _attention = new VectorAttentionJob<S, V>();
+    private readonly AttentionJob _attention = new VectorAttentionJob<S, V>(S.Lanes == TileShape.StripWidth ? HalfTile.Shared : null);
 
     public override ElementConverter Converter { get; } = new ElementConverter<S, V>();
 

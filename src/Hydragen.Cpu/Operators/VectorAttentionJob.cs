@@ -11,7 +11,8 @@ namespace Hydragen.Cpu;
 /// A vector's result depends on nothing but its own query, keys, values and where its segment starts in a page: the tile kernel
 /// adds in order of keys whatever the tile, and keys that a vector may not see are never multiplied into it.
 /// </remarks>
-internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
+/// <param name="halfTile">The generated product of FP32 rows with FP16 strips, with the bits of <see cref="Tile{S, V, T}"/>; null where there is none.</param>
+internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = null) : AttentionJob
     where S : struct, ISimd<V>
     where V : struct
 {
@@ -62,7 +63,7 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
         ReadOnlySpan<nuint> addresses = Cache.Pages;
         long headOffset = Cache.HeadOffset(Layer, item.KvHead);
         // Elements that take several instructions to widen, or are to be taken apart, are widened once for many vectors.
-        bool widens = Cache.IsPaired || (typeof(T) == typeof(Float16Storage) && item.NumVectors > MaxTileVectors);
+        bool widens = Cache.IsPaired || (typeof(T) == typeof(Float16Storage) && halfTile is null && item.NumVectors > MaxTileVectors);
         bool isReadBound = item.NumVectors <= MaxTileVectors;
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
@@ -190,8 +191,8 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
                 Widen(keys + strip * storedBytes, count * stripSize, block.Page, ahead);
                 source = (byte*)block.Page;
             }
-            Tile<S, V, T>.Multiply(
-                tile.Count, count, block.Queries + tile.First * Shape.HeadDim, Shape.HeadDim, source, TileShape.StripWidth, stripSize,
+            Multiply<T>(
+                tile.Count, count, block.Queries + tile.First * Shape.HeadDim, Shape.HeadDim, source, stripSize,
                 block.Scores + strip * TileShape.StripWidth, KvCache.PageSize, Shape.HeadDim, TileMode.Replace, isStaged ? 0 : ahead);
         }
         if (Cache.HasScales) Scale(block, tile, block.Scales);
@@ -275,14 +276,25 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
             Widen(values + offset * Cache.Shape.ElementType.SizeInBytes(), numTokens * TileShape.StripWidth, destination + offset, ahead);
     }
 
-    private static void AddValues<T>(
+    private void AddValues<T>(
         float* sums, TileMode mode, in Block block, byte* values, int numStrips, nint ahead, int i, int count, int from, int to)
         where T : struct, IStorage
     {
         if (from >= to) return;
-        Tile<S, V, T>.Multiply(
+        Multiply<T>(
             count, numStrips, block.Scores + i * KvCache.PageSize + from, KvCache.PageSize, values + from * TileShape.StripWidth * T.Size,
-            TileShape.StripWidth, PageStripSize, sums, block.SumStride, to - from, mode, ahead);
+            PageStripSize, sums, block.SumStride, to - from, mode, ahead);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Multiply<T>(
+        int numRows, int numStrips, float* a, nint aStride, byte* b, nint stripStride, float* c, nint cStride, nint depth, TileMode mode, nint ahead)
+        where T : struct, IStorage
+    {
+        if (typeof(T) == typeof(Float16Storage) && halfTile is not null && mode != TileMode.Continue)
+            halfTile.MultiplyStrips(numRows, numStrips, (byte*)a, aStride * sizeof(float), b, stripStride * T.Size, c, cStride * sizeof(float), depth, mode == TileMode.Add, ahead);
+        else
+            Tile<S, V, T>.Multiply(numRows, numStrips, a, aStride, b, TileShape.StripWidth, stripStride, c, cStride, depth, mode, ahead);
     }
 
     private static void AddPageSums(float* pageSums, float* sums, int count)
