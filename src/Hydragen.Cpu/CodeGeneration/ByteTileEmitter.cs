@@ -15,10 +15,11 @@ internal sealed unsafe class ByteTileEmitter
     public const int MaxRows = 4;
 
     private const int PairBytes = 2 * sizeof(ushort);
-    private const int TableLines = 4, LineBytes = 64;
+    private const int TableLines = 4, LineBytes = 64, StripsAtOnce = 2;
 
     private static readonly AssemblerRegisterZMM[] Table = [zmm16, zmm17, zmm18, zmm19];
-    private static readonly AssemblerRegisterZMM Order = zmm20, Signs = zmm21, First = zmm22, Upper = zmm23, Second = zmm24;
+    private static readonly AssemblerRegisterZMM Order = zmm20, Signs = zmm21, Upper = zmm22;
+    private static readonly AssemblerRegisterZMM[] Columns = [zmm23, zmm24, zmm25, zmm26], Factors = [zmm27, zmm28, zmm29];
 
     private readonly nint _table;
     private readonly Arithmetic _arithmetic;
@@ -47,20 +48,34 @@ internal sealed unsafe class ByteTileEmitter
         code.pop(rax);
     }
 
+    // Two strips share what is loaded of the rows.
     private static void MultiplyGroup(Assembler code, int numRows, int numStrips)
     {
-        for (int strip = 0; strip < numStrips; strip++)
+        for (int strip = 0; strip < numStrips; strip += StripsAtOnce)
         {
-            code.vpermq(First, Order, __zmmword_ptr[Strip(strip)]);
-            code.vmovdqa64(Upper, First);
-            code.vmovdqa64(Second, First);
-            code.vpermi2b(Upper, Table[0], Table[1]);
-            code.vpermi2b(Second, Table[2], Table[3]);
-            code.vpternlogd(Upper, First, Signs, ByteTable.MergeSelected);
-            code.vpunpcklbw(First, Second, Upper);
-            code.vpunpckhbw(Second, Second, Upper);
-            for (int row = 0; row < numRows; row++) code.vdpbf16ps(Registers[row * numStrips + strip], First, __dword_bcst[Row(row)]);
-            for (int row = 0; row < numRows; row++) code.vdpbf16ps(Registers[row * numStrips + strip], Second, __dword_bcst[Row(row) + PairBytes]);
+            int count = Math.Min(StripsAtOnce, numStrips - strip);
+            for (int i = 0; i < count; i++) Widen(code, strip + i, Columns[2 * i], Columns[2 * i + 1]);
+            for (int pair = 0; pair < 2; pair++)
+            {
+                for (int row = 0; row < numRows; row++)
+                {
+                    AssemblerRegisterZMM factor = Factors[row % Factors.Length];
+                    code.vbroadcastss(factor, __dword_ptr[Row(row) + pair * PairBytes]);
+                    for (int i = 0; i < count; i++) code.vdpbf16ps(Registers[row * numStrips + strip + i], factor, Columns[2 * i + pair]);
+                }
+            }
         }
+    }
+
+    private static void Widen(Assembler code, int strip, AssemblerRegisterZMM first, AssemblerRegisterZMM second)
+    {
+        code.vpermq(first, Order, __zmmword_ptr[Strip(strip)]);
+        code.vmovdqa64(Upper, first);
+        code.vmovdqa64(second, first);
+        code.vpermi2b(Upper, Table[0], Table[1]);
+        code.vpermi2b(second, Table[2], Table[3]);
+        code.vpternlogd(Upper, first, Signs, ByteTable.MergeSelected);
+        code.vpunpcklbw(first, second, Upper);
+        code.vpunpckhbw(second, second, Upper);
     }
 }
