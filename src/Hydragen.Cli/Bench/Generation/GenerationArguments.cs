@@ -28,13 +28,14 @@ internal sealed class GenerationArguments
     private readonly Option<int[]> _suffix = NumberList.Option("--suffix", "Prompt tokens of each sequence's own behind it; default 0.", 0, MaxTokens);
     private readonly Option<int[]> _newTokens = NumberList.Option("--new-tokens", "New tokens of each sequence; default 32.", 2, MaxTokens);
     private readonly Option<string> _computeType = DeviceArguments.MakeComputeType();
+    private readonly Option<string> _kvType = DeviceArguments.MakeKvType();
     private readonly Option<string> _weightType = ModelArguments.MakeWeightType();
     private readonly Option<long?> _maxKvMemory = Values.OptionalInteger(
         "--max-kv-memory", $"The most KV memory, in MiB; {ModelArguments.KvMemoryRule} when not given.", 1L, 1L << 30);
 
     public GenerationArguments(Command command)
     {
-        foreach (Option option in (Option[])[_model, _randomModel, _batch, _prefix, _suffix, _newTokens, _computeType, _weightType, _maxKvMemory])
+        foreach (Option option in (Option[])[_model, _randomModel, _batch, _prefix, _suffix, _newTokens, _computeType, _kvType, _weightType, _maxKvMemory])
             command.Options.Add(option);
     }
 
@@ -55,8 +56,11 @@ internal sealed class GenerationArguments
         return Directory.Exists(folder) ? folder : throw new InputException($"There is no model folder '{folder}'.");
     }
 
-    /// <summary>The type of activations and KV memory that was asked for; null leaves it to the backend.</summary>
+    /// <summary>The type of activations that was asked for; null leaves it to the backend.</summary>
     public ElementType? ComputeType(ParseResult parsed) => DeviceArguments.ParseComputeType(parsed.GetValue(_computeType));
+
+    /// <summary>The type of KV memory that was asked for; null is that of the activations.</summary>
+    public ElementType? KvType(ParseResult parsed) => DeviceArguments.ParseKvType(parsed.GetValue(_kvType));
 
     /// <summary>The KV memory that was asked for, in bytes; null leaves it to the backend.</summary>
     public long? MaxKvBytes(ParseResult parsed) => parsed.GetValue(_maxKvMemory) << 20;
@@ -75,6 +79,7 @@ internal sealed class GenerationArguments
         string name = parsed.GetValue(_randomModel) is { } size ? $"random {size}"
             : parsed.GetValue(_model) is { } folder ? Path.GetFileName(Path.TrimEndingDirectorySeparator(folder)) : Embedded;
         WeightType weightType = ModelArguments.ParseWeightType(parsed.GetValue(_weightType));
-        return new GenerationSetup(name, ComputeType(parsed) ?? ElementType.Float32, weightType, cells, modes, repeats, MaxKvBytes(parsed) ?? 0);
+        ElementType computeType = ComputeType(parsed) ?? ElementType.Float32;
+        return new GenerationSetup(name, computeType, KvType(parsed) ?? computeType, weightType, cells, modes, repeats, MaxKvBytes(parsed) ?? 0);
     }
 }

@@ -45,6 +45,7 @@ internal static class GenerationBenchCommand
             var options = new LanguageModelOptions
             {
                 ComputeType = sweep.ComputeType(parsed),
+                KvType = sweep.KvType(parsed),
                 WeightType = setup.WeightType,
                 MaxKvBytes = sweep.MaxKvBytes(parsed),
                 MaxBatchRows = Math.Max(new LanguageModelOptions().MaxBatchRows, setup.Cells.Max(cell => cell.Batch)),
@@ -52,7 +53,7 @@ internal static class GenerationBenchCommand
                 OwnsBackend = true,
             };
             using LanguageModel model = await LoadAsync(terminal, folder, size, setup.ContextLength, options, cancellationToken);
-            setup = setup with { ComputeType = model.Engine.Model.KvCacheShape.ElementType, MaxKvBytes = model.Engine.MaxKvBytes };
+            setup = setup with { ComputeType = model.Engine.Model.ComputeType, KvType = model.Engine.Model.KvCacheShape.ElementType, MaxKvBytes = model.Engine.MaxKvBytes };
             if (setup.ContextLength > model.Configuration.MaxContextLength)
             {
                 throw new InputException(

@@ -40,7 +40,8 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         static int[] Point(GenerationCell cell) => [cell.Prefix, cell.Batch, cell.NewTokens, cell.Suffix];
         var sweep = new Sweep(["prefix", "batch", "new tokens", "suffix"], setup.Cells.Select(Point));
         string weights = setup.WeightType == WeightType.Model ? "" : $", {setup.WeightType.Name()} weights";
-        string model = $"{setup.ModelName}, {setup.ComputeType.ShortName()}{weights}";
+        string kv = setup.KvType == setup.ComputeType ? "" : $", {setup.KvType.ShortName()} keys and values";
+        string model = $"{setup.ModelName}, {setup.ComputeType.ShortName()}{kv}{weights}";
         var chart = new LineChart(
             "Decoding behind a shared prompt", string.Join(", ", ((string[])[model, sweep.Constants]).Where(part => part.Length > 0)),
             sweep.AxisName, "tokens a second, all sequences");
@@ -83,6 +84,7 @@ internal sealed class GenerationReport(GenerationSetup setup, ModelConfiguration
         json.WriteString("type", "generate");
         json.WriteString("model", setup.ModelName);
         json.WriteString("compute_type", setup.ComputeType.ShortName());
+        json.WriteString("kv_type", setup.KvType.ShortName());
         json.WriteString("weight_type", setup.WeightType.Name());
         json.WriteNumber("batch", row.Cell.Batch);
         json.WriteNumber("prefix", row.Cell.Prefix);

@@ -5,14 +5,15 @@ namespace Hydragen.Cli.Bench;
 
 /// <summary>What a run of the generation benchmark measures.</summary>
 /// <param name="ModelName">What was given as the model.</param>
-/// <param name="ComputeType">Type of activations and KV memory.</param>
+/// <param name="ComputeType">Type of activations.</param>
+/// <param name="KvType">Type of KV memory.</param>
 /// <param name="WeightType">How the weights of the matrix products are kept.</param>
 /// <param name="Cells">The points to measure, in order.</param>
 /// <param name="Modes">The modes that are measured side by side.</param>
 /// <param name="Repeats">Interleaved rounds.</param>
 /// <param name="MaxKvBytes">The most KV memory.</param>
 internal sealed record GenerationSetup(
-    string ModelName, ElementType ComputeType, WeightType WeightType, IReadOnlyList<GenerationCell> Cells, IReadOnlyList<SharingMode> Modes,
+    string ModelName, ElementType ComputeType, ElementType KvType, WeightType WeightType, IReadOnlyList<GenerationCell> Cells, IReadOnlyList<SharingMode> Modes,
     int Repeats, long MaxKvBytes)
 {
     /// <summary>Tokens of the longest sequence.</summary>
