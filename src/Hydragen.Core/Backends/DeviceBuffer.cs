@@ -7,8 +7,10 @@ namespace Hydragen.Core;
 public abstract class DeviceBuffer : IDisposable
 {
     /// <summary>Creates a buffer description.</summary>
+    /// <exception cref="ArgumentException">The type is one that only KV caches hold.</exception>
     protected DeviceBuffer(ElementType elementType, long length)
     {
+        if (elementType.IsByte()) throw new ArgumentException($"Buffers hold f32, bf16 or f16; only KV caches hold {elementType.ShortName()}.", nameof(elementType));
         ElementType = elementType;
         Length = length;
     }

@@ -33,9 +33,9 @@
 #define CONSUMER_THREADS 256
 #define CONSUMER_WARPS 8
 #define QUERY_WARPS 2
-// Those that widen bytes need more.
-#define PRODUCER_REGISTERS (IS_BYTE ? 48 : 40)
-#define CONSUMER_REGISTERS (IS_BYTE ? 232 : 232)
+// Those that widen bytes need more. 128 times the former and 256 times the latter are what a block starts with: 384 times 168.
+#define PRODUCER_REGISTERS (IS_BYTE ? 56 : 40)
+#define CONSUMER_REGISTERS (IS_BYTE ? 224 : 232)
 
 // Kinds of barriers. Of a stage: it holds keys, it holds values, its keys are read, its values are read. Of a buffer: it holds queries, they are read.
 #define KEYS_FULL 0

@@ -9,7 +9,6 @@ namespace Hydragen.Cli.Bench;
 internal sealed class AttentionArguments
 {
     private const int MaxTokens = 1 << 24, MaxHeads = 1024, MaxBatch = 65_536;
-    private static readonly ElementType[] KvTypes = [.. ElementTypes.Dense];
 
     private readonly Option<string> _protocol = Values.Choice(
         "--protocol", "The shapes to measure.", AttentionProtocols.Micro,
@@ -42,7 +41,7 @@ internal sealed class AttentionArguments
     private readonly Option<int?> _headDim = Values.OptionalInteger("--head-dim", "Elements of a head (custom only; default 128).", 8, AttentionShape.MaxHeadDim);
     private readonly Option<int> _queryLength = Values.Integer("--query-length", "Query rows of each sequence.", 1, 1, 4096);
     private readonly Option<string> _kvType = Values.Choice(
-        "--kv-type", "Type of keys, values and queries.", ElementType.BFloat16.ShortName(), [.. KvTypes.Select(type => type.ShortName())]);
+        "--kv-type", "Type of keys and values; queries have the same, or bf16 beside bytes.", ElementType.BFloat16.ShortName(), [.. ElementTypes.All.Select(type => type.ShortName())]);
 
     private readonly Option<bool> _warm = new("--warm") { Description = "Use the same data in every call, so that caches may keep it." };
     private readonly Option<long?> _maxKvMemory = Values.OptionalInteger(
@@ -109,7 +108,7 @@ internal sealed class AttentionArguments
                 throw new InputException($"--query-length {queryLength} needs suffixes of at least as many tokens, not {cell.Suffix}.");
             if (cell.Prefix + cell.Suffix == 0) throw new InputException("A prefix and a suffix of 0 tokens leave nothing to attend to.");
         }
-        ElementType kvType = KvTypes.Single(type => type.ShortName() == parsed.GetValue(_kvType));
+        ElementType kvType = ElementTypes.Parse(parsed.GetValue(_kvType)!);
         string? outputs = parsed.GetValue(_outputs);
         if (outputs is not null && !Directory.Exists(outputs)) throw new InputException($"--outputs names the folder '{outputs}', which does not exist.");
         return new AttentionSetup(protocol, kvType, cells, modes, repeats, parsed.GetValue(_warm), MaxBytes: 0) { OutputFolder = outputs };

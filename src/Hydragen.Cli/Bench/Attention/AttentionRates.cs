@@ -7,7 +7,7 @@ internal sealed class AttentionRates(AttentionSetup setup, ICeilings ceilings)
     private const double LaunchSeconds = 8e-6;
 
     /// <summary>The arithmetic ceiling, 10⁹ floating-point operations a second; null when unknown.</summary>
-    public double? Peak => ceilings.PeakGflops(setup.KvType);
+    public double? Peak => ceilings.PeakGflops(setup.QueryType);
 
     /// <summary>FP32 multiply-adds of a processor, 10⁹ floating-point operations a second; null on a GPU.</summary>
     public double? Fma => (ceilings as Ceilings)?.FmaGflops;

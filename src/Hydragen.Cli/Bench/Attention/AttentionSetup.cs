@@ -20,8 +20,8 @@ internal sealed record AttentionSetup(
     /// <summary>Whether outputs are read back.</summary>
     public bool ComparesOutputs => OutputFolder is not null || Modes.Count > 1;
 
-    /// <summary>Type of queries.</summary>
-    public ElementType QueryType => KvType;
+    /// <summary>Type of queries: that of keys and values, or BF16 beside bytes.</summary>
+    public ElementType QueryType => KvType.IsByte() ? ElementType.BFloat16 : KvType;
 
     /// <summary>Bytes of keys and values that a mode's step must read: what is shared once in total, otherwise once for each sequence.</summary>
     public double Bytes(AttentionCell cell, AttentionMode mode)

@@ -11,7 +11,7 @@ internal sealed class DecodingArguments
 
     private readonly Option<string[]> _sweeps = NameList("--sweeps", "sweep", "Which sweeps to run; all when not given.", [.. DecodingSweep.All.Select(sweep => sweep.Name)]);
     private readonly Option<string[]> _kvTypes = NameList(
-        "--kv-type", "type", "Types of keys, values and queries; all that the device supports when not given.", [.. ElementTypes.Dense.Select(type => type.ShortName())]);
+        "--kv-type", "type", "Types of keys and values (queries have the same, or bf16 beside bytes); all that the device supports when not given.", [.. ElementTypes.All.Select(type => type.ShortName())]);
 
     private readonly Option<int> _heads = Values.Integer("--heads", "Query heads.", 32, 1, MaxHeads);
     private readonly Option<int> _kvHeads = Values.Integer("--kv-heads", "Key/value heads.", 8, 1, MaxHeads);
@@ -52,7 +52,7 @@ internal sealed class DecodingArguments
         long maxBytes = parsed.GetValue(_maxKvMemory) << 20 ?? device.MaxKvBytes;
         AttentionCell[] cells = [.. points.Select(point => point.Cell)];
         var setups = new List<AttentionSetup>();
-        foreach (ElementType type in ElementTypes.Dense)
+        foreach (ElementType type in ElementTypes.All)
         {
             if (names.Length > 0 && !names.Contains(type.ShortName())) continue;
             var setup = new AttentionSetup("decoding", type, cells, [AttentionMode.Hydragen], repeats, parsed.GetValue(_warm), maxBytes);
