@@ -13,7 +13,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Bytes that the partial results of a wave may take.</summary>
     public const long DefaultWorkspaceBytes = 256 << 20;
 
-    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, NoPart = -1;
+    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, MinSequencePages = 2, NoPart = -1;
 
     // Blocks of the sequence kernel on a multiprocessor.
     private const int SequenceBlocks = 3;
@@ -109,7 +109,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         double secondsPerPart = 2 * BytesPerSlot(shape) / rates.Bytes;
         double flopsPerPage = 4.0 * KvCache.PageSize * shape.HeadDim * _vectorsPerItem[(int)ItemClass.WideNode];
         int numReaders = rates.NumMultiprocessors * SequenceBlocks;
-        var sequences = new WorkBalance(bytesPerPage * SecondsPerByte, SecondsPerSequenceTask, MinPagesPerSplit);
+        var sequences = new WorkBalance(bytesPerPage * SecondsPerByte, SecondsPerSequenceTask, MinSequencePages);
         var nodes = new WorkBalance(flopsPerPage / rates.Flops, SecondsPerNodeTask, MinPagesPerSplit);
         double sequenceBytes = 0;
         Span<long> pages = stackalloc long[AttentionKernels.NumClasses];

@@ -7,6 +7,8 @@
 #define WARPS 4
 // Groups of 4 columns that a lane has.
 #define GROUPS ((HEAD_DIM + 127) / 128)
+// Parts that are read at a time: a part takes no time but that of the memory's answer.
+#define BATCH 8
 
 struct MergeParameters
 {
@@ -19,7 +21,7 @@ struct MergeParameters
     int outputType;
 };
 
-extern "C" __global__ void __launch_bounds__(WARPS * 32) attention_merge(const MergeParameters p)
+extern "C" __global__ void __launch_bounds__(WARPS * 32, HEAD_DIM > 128 ? 3 : 6) attention_merge(const MergeParameters p)
 {
     const int head = blockIdx.y * WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
     const int row = p.rows[blockIdx.x * 3], first_slot = p.rows[blockIdx.x * 3 + 1], num_parts = p.rows[blockIdx.x * 3 + 2];
@@ -35,25 +37,39 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32) attention_merge(const M
 #pragma unroll
     for (int mask = 1; mask <= 16; mask *= 2) maximum = fmaxf(maximum, shuffle_xor(maximum, mask));
     double sum = 0, values[GROUPS][4] = {};
-#pragma unroll 2
-    for (int part = 0; part < num_parts; part++)
+    for (int first_part = 0; first_part < num_parts; first_part += BATCH)
     {
-        const long long slot_head = first + (long long)part * p.numHeads;
-        const float2 sums = p.partSums[slot_head];
-        const double share = sums.y == 0.0f ? 0.0 : (double)exp2_approx(sums.x - maximum);
-        sum += share * sums.y;
+        float2 sums[BATCH];
+        float4 part_values[BATCH][GROUPS];
 #pragma unroll
-        for (int i = 0; i < GROUPS; i++)
+        for (int j = 0; j < BATCH; j++)
         {
-            int column = i * 128 + lane * 4;
-            if (column >= HEAD_DIM) continue;
-            float4 part_values = *(const float4*)(p.partOutput + slot_head * HEAD_DIM + column);
+            sums[j] = make_float2(0.0f, 0.0f);
+            if (first_part + j >= num_parts) continue;
+            const long long slot_head = first + (long long)(first_part + j) * p.numHeads;
+            sums[j] = p.partSums[slot_head];
+#pragma unroll
+            for (int i = 0; i < GROUPS; i++)
+            {
+                const int column = i * 128 + lane * 4;
+                if (column < HEAD_DIM) part_values[j][i] = *(const float4*)(p.partOutput + slot_head * HEAD_DIM + column);
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < BATCH; j++)
+        {
             // Not a product with zero: a part without visible keys may hold NaN.
-            if (share == 0.0) continue;
-            values[i][0] += share * part_values.x;
-            values[i][1] += share * part_values.y;
-            values[i][2] += share * part_values.z;
-            values[i][3] += share * part_values.w;
+            if (sums[j].y == 0.0f) continue;
+            const double share = exp2_approx(sums[j].x - maximum);
+            sum += share * sums[j].y;
+#pragma unroll
+            for (int i = 0; i < GROUPS; i++)
+            {
+                values[i][0] += share * part_values[j][i].x;
+                values[i][1] += share * part_values[j][i].y;
+                values[i][2] += share * part_values[j][i].z;
+                values[i][3] += share * part_values[j][i].w;
+            }
         }
     }
     const bool is_empty = sum == 0.0;
