@@ -198,6 +198,7 @@ public sealed partial class CudaBackend : IComputeBackend
             parameters.Items = _work.Items + first * sizeof(AttentionItem);
             parameters.NumItems = _work.NumItems + (index * AttentionKernels.NumClasses + (int)itemClass) * sizeof(int);
             parameters.Tickets = _work.Tickets(itemClass);
+            parameters.NumFirstTasks = 0;
             KernelVariant variant = variants.Of(itemClass, hasLogitOptions);
             CudaKernel kernel = _kernels.Get(variant);
             long numTasks = (long)count * shape.NumKvHeads;
@@ -210,8 +211,10 @@ public sealed partial class CudaBackend : IComputeBackend
             else
             {
                 long numBlocks = itemClass == ItemClass.ShortSequence ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
-                kernel.Launch(
-                    Math.Min(numBlocks, (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor), 1, parameters, startsEarly: isBesideNodes);
+                numBlocks = Math.Min(numBlocks, (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor);
+                // All blocks start at once unless nodes occupy some multiprocessors.
+                if (!isBesideNodes) parameters.NumFirstTasks = (int)numBlocks;
+                kernel.Launch(numBlocks, 1, parameters, startsEarly: isBesideNodes);
                 isBesideNodes = false;
             }
         }
@@ -226,8 +229,10 @@ public sealed partial class CudaBackend : IComputeBackend
             NumHeads = shape.NumHeads,
             OutputType = parameters.OutputType,
         };
-        _kernels.Get(variants.Merge).Launch(
-            wave.NumMergeRows, (shape.NumHeads + AttentionKernels.HeadsPerMergeBlock - 1) / AttentionKernels.HeadsPerMergeBlock, merge, startsEarly: true);
+        bool hasMany = wave.MaxParts >= AttentionKernels.ManyParts;
+        int headsPerBlock = hasMany ? 1 : AttentionKernels.HeadsPerMergeBlock;
+        _kernels.Get(hasMany ? variants.MergeOfMany : variants.Merge).Launch(
+            wave.NumMergeRows, (shape.NumHeads + headsPerBlock - 1) / headsPerBlock, merge, startsEarly: true);
     }
 
     private AttentionKernels VariantsOf(int headDim, ElementType storage)

@@ -186,7 +186,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
 
     private int AddWave(int firstRow, int maxSlots)
     {
-        int endRow = firstRow, numSlots = 0, firstMergeRow = _mergeRows.Count / 3;
+        int endRow = firstRow, numSlots = 0, firstMergeRow = _mergeRows.Count / 3, maxParts = 0;
         for (; endRow < _plan.NumRows; endRow++)
         {
             int slots = _numParts[endRow] > 1 ? _numParts[endRow] : 0;
@@ -194,6 +194,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             _firstSlots[endRow] = numSlots;
             _numAssigned[endRow] = 0;
             if (_numParts[endRow] != 1) _mergeRows.AddRange([endRow, numSlots, _numParts[endRow]]);
+            maxParts = Math.Max(maxParts, _numParts[endRow]);
             numSlots += slots;
         }
         NumSlots = Math.Max(NumSlots, numSlots);
@@ -213,7 +214,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             ranges[i] = (_items.Count, _waveItems[i].Count);
             _items.AddRange(_waveItems[i].OrderByDescending(item => item.NumKeys));
         }
-        _waves.Add(new AttentionWave(ranges, firstMergeRow, _mergeRows.Count / 3 - firstMergeRow));
+        _waves.Add(new AttentionWave(ranges, firstMergeRow, _mergeRows.Count / 3 - firstMergeRow, maxParts));
         return endRow;
     }
 

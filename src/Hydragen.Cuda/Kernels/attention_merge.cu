@@ -1,7 +1,8 @@
 // Merges the partial results of rows: the exact merge of arXiv 2402.05099, equations 1-5, on undivided parts, always in the order of
 // the plan. Empty parts change nothing; rows without any become zeros and -infinity. Factors and sums are FP64, so that cutting
-// a row into parts costs no accuracy. One warp merges one head of one row.
-// Grid (numMergeRows, ceil(numHeads / WARPS)), block WARPS * 32.
+// a row into parts costs no accuracy. HEAD_WARPS warps merge a head of a row: where parts are many, each takes every fourth.
+// Grid (numMergeRows, ceil(numHeads / (WARPS / HEAD_WARPS))), block WARPS * 32.
+// Defines: HEAD_WARPS (1 or WARPS).
 #include "common.cuh"
 
 #define WARPS 4
@@ -23,7 +24,8 @@ struct MergeParameters
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, HEAD_DIM > 128 ? 3 : 6) attention_merge(const MergeParameters p)
 {
-    const int head = blockIdx.y * WARPS + threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, member = warp % HEAD_WARPS;
+    const int head = blockIdx.y * (WARPS / HEAD_WARPS) + warp / HEAD_WARPS;
     const int row = p.rows[blockIdx.x * 3], first_slot = p.rows[blockIdx.x * 3 + 1], num_parts = p.rows[blockIdx.x * 3 + 2];
     wait_for_dependency();
     if (head >= p.numHeads) return;
@@ -37,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, HEAD_DIM > 128 ? 3 : 6)
 #pragma unroll
     for (int mask = 1; mask <= 16; mask *= 2) maximum = fmaxf(maximum, shuffle_xor(maximum, mask));
     double sum = 0, values[GROUPS][4] = {};
-    for (int first_part = 0; first_part < num_parts; first_part += BATCH)
+    for (int first_part = member; first_part < num_parts; first_part += BATCH * HEAD_WARPS)
     {
         float2 sums[BATCH];
         float4 part_values[BATCH][GROUPS];
@@ -45,8 +47,9 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, HEAD_DIM > 128 ? 3 : 6)
         for (int j = 0; j < BATCH; j++)
         {
             sums[j] = make_float2(0.0f, 0.0f);
-            if (first_part + j >= num_parts) continue;
-            const long long slot_head = first + (long long)(first_part + j) * p.numHeads;
+            const int part = first_part + j * HEAD_WARPS;
+            if (part >= num_parts) continue;
+            const long long slot_head = first + (long long)part * p.numHeads;
             sums[j] = p.partSums[slot_head];
 #pragma unroll
             for (int i = 0; i < GROUPS; i++)
@@ -72,6 +75,31 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, HEAD_DIM > 128 ? 3 : 6)
             }
         }
     }
+#if HEAD_WARPS > 1
+    // The first warp adds what the others found, in their order.
+    __shared__ double shared_sums[WARPS];
+    __shared__ double shared_values[WARPS][GROUPS][4][32];
+    if (lane == 0) shared_sums[warp] = sum;
+#pragma unroll
+    for (int i = 0; i < GROUPS; i++)
+    {
+#pragma unroll
+        for (int j = 0; j < 4; j++) shared_values[warp][i][j][lane] = values[i][j];
+    }
+    __syncthreads();
+    if (warp > 0) return;
+#pragma unroll
+    for (int other = 1; other < WARPS; other++)
+    {
+        sum += shared_sums[other];
+#pragma unroll
+        for (int i = 0; i < GROUPS; i++)
+        {
+#pragma unroll
+            for (int j = 0; j < 4; j++) values[i][j] += shared_values[other][i][j][lane];
+        }
+    }
+#endif
     const bool is_empty = sum == 0.0;
     if (lane == 0 && p.logSumExp)
         p.logSumExp[row_head] = is_empty ? -float_from_bits(INFINITY_BITS) : (maximum + log2_approx((float)sum)) * LN_2;

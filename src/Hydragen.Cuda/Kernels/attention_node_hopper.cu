@@ -34,8 +34,8 @@
 #define CONSUMER_WARPS 8
 #define QUERY_WARPS 2
 // Those that widen bytes need more. 128 times the former and 256 times the latter are what a block starts with: 384 times 168.
-#define PRODUCER_REGISTERS (IS_BYTE ? 56 : 40)
-#define CONSUMER_REGISTERS (IS_BYTE ? 224 : 232)
+#define PRODUCER_REGISTERS (IS_BYTE ? HEAD_DIM > 128 ? 56 : 72 : 40)
+#define CONSUMER_REGISTERS (IS_BYTE ? HEAD_DIM > 128 ? 224 : 216 : 232)
 
 // Kinds of barriers. Of a stage: it holds keys, it holds values, its keys are read, its values are read. Of a buffer: it holds queries, they are read.
 #define KEYS_FULL 0
@@ -167,6 +167,9 @@ DEVICE void load_piece(const AttentionParameters& p, const Cursor& cursor, int i
 #endif
 }
 
+// Chunks that a lane reads before it widens them, since a warp waits for each answer.
+#define BATCH (HEAD_DIM > 128 ? 2 : 4)
+
 // Widens a piece. tile: where its first row goes.
 DEVICE void widen_piece(u32 piece, u32 tile, int lane)
 {
@@ -176,21 +179,21 @@ DEVICE void widen_piece(u32 piece, u32 tile, int lane)
 #pragma unroll
     for (int block = 0; block < BLOCKS; block++) sources[block] = piece + tile_offset<RAW_ROWS>(row, block * 32 + chunk / 2 * 16, chunk % 2);
     const u32 target = tile + tile_offset<KEYS, HEAD_DIM>(row, chunk * 16, 0);
-#pragma unroll 2
-    for (int rows = 0; rows < RAW_ROWS; rows += 8)
-    {
-#if STORAGE == INT8
-        const u32 scale = both_halves(((const u16*)(shared_memory + (piece - shared_address(shared_memory)) + RAW_ROWS * HEAD_DIM))[rows + row]);
-#else
-        const u32 scale = 0;
-#endif
+    const u16* scales = (const u16*)(shared_memory + (piece - shared_address(shared_memory)) + RAW_ROWS * HEAD_DIM);
 #pragma unroll
-        for (int block = 0; block < BLOCKS; block++)
+    for (int first = 0; first < RAW_ROWS / 8 * BLOCKS; first += BATCH)
+    {
+        uint4 chunks[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) chunks[i] = load_shared(sources[(first + i) % BLOCKS] + (first + i) / BLOCKS * 8 * row_bytes);
+#pragma unroll
+        for (int i = 0; i < BATCH; i++)
         {
+            const int block = (first + i) % BLOCKS, first_row = (first + i) / BLOCKS * 8;
             uint4 halves[2];
-            widen_chunk(load_shared(sources[block] + rows * row_bytes), scale, halves);
-            store_shared(target + block * (KEYS * 128) + rows * 128, halves[0]);
-            store_shared((target ^ 16) + block * (KEYS * 128) + rows * 128, halves[1]);
+            widen_chunk(chunks[i], STORAGE == INT8 ? both_halves(scales[first_row + row]) : 0, halves);
+            store_shared(target + block * (KEYS * 128) + first_row * 128, halves[0]);
+            store_shared((target ^ 16) + block * (KEYS * 128) + first_row * 128, halves[1]);
         }
     }
 }
