@@ -40,6 +40,9 @@ public sealed class DecoderModel : IDisposable
     /// <summary>Bytes that all weights occupy in the memory of the backend.</summary>
     public long WeightBytes => _weights.SizeInBytes;
 
+    /// <summary>Bytes of the weights that a step with logits reads: all but the embedding table, unless it is the output layer too.</summary>
+    public long WeightBytesPerStep => WeightBytes - (_weights.Embedding == _weights.Head ? 0 : _weights.Embedding.SizeInBytes);
+
     /// <summary>The shape of the caches that it writes and reads.</summary>
     public KvCacheShape KvCacheShape { get; }
 
@@ -59,9 +62,29 @@ public sealed class DecoderModel : IDisposable
         string folder, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(backend);
-        options ??= new DecoderOptions();
         ModelConfiguration config = ModelConfiguration.Load(folder);
         using WeightStore store = WeightStore.Open(folder);
+        return Load(config, store, backend, options, progress, ct);
+    }
+
+    /// <summary>Loads weights that are open already.</summary>
+    /// <param name="config">What the model is.</param>
+    /// <param name="store">Its weights; not needed any more afterwards.</param>
+    /// <param name="backend">Keeps the weights; must outlive the model.</param>
+    /// <param name="options">Types and sizes, or null for the defaults.</param>
+    /// <param name="progress">Receives the fraction of the weights that is loaded.</param>
+    /// <param name="ct">Stops the load.</param>
+    /// <exception cref="ModelFormatException">Weights do not fit the configuration, or are NaN or infinite.</exception>
+    /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
+    /// <exception cref="OperationCanceledException">The load was stopped.</exception>
+    public static DecoderModel Load(
+        ModelConfiguration config, WeightStore store, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null,
+        CancellationToken ct = default)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(backend);
+        options ??= new DecoderOptions();
         var loadProgress = new LoadProgress(progress, ct);
         var catalog = new WeightCatalog(config, store, loadProgress);
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
@@ -71,7 +94,7 @@ public sealed class DecoderModel : IDisposable
         if (weightBytes + activationBytes > available)
         {
             throw new InsufficientMemoryException(
-                $"{folder}: the weights take {weightBytes >> 20} MiB and the activations of {options.MaxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
+                $"{store.Path}: the weights take {weightBytes >> 20} MiB and the activations of {options.MaxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
         }
 
         var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
