@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json;
 using Hydragen.Cli.Commands;
 using Hydragen.Cli.Output;
@@ -51,7 +52,7 @@ internal static class GenerationBenchCommand
             WeightType weightType = measured.WeightType(parsed);
             arguments.CheckPlot(parsed);
             DeviceArguments.CheckWeightType(arguments.Device(parsed), weightType);
-            IComputeBackend backend = DeviceArguments.CreateBackend(arguments.Device(parsed), arguments.Threads(parsed));
+            using IComputeBackend backend = DeviceArguments.CreateBackend(arguments.Device(parsed), arguments.Threads(parsed));
             var options = new LanguageModelOptions
             {
                 ComputeType = measured.ComputeType(parsed),
@@ -59,7 +60,6 @@ internal static class GenerationBenchCommand
                 MaxKvBytes = measured.MaxKvBytes(parsed),
                 MaxBatchRows = Math.Max(measured.MaxBatchRows(parsed) ?? new LanguageModelOptions().MaxBatchRows, plan.MaxSequences),
                 Backend = backend,
-                OwnsBackend = true,
             };
             void WriteSettings(Utf8JsonWriter json)
             {
@@ -81,37 +81,44 @@ internal static class GenerationBenchCommand
             Task<ICeilings> MeasureCeilingsAsync() => Task.Run(() => MeasureCeilings(backend, probe, maxKvBytes, cancellationToken), CancellationToken.None);
             ICeilings ceilings = await MeasureCeilingsAsync();
 
-            using LanguageModel model = await LoadAsync(terminal, folder, size, plan.ContextLength ?? 0, options, cancellationToken);
-            var context = new GenerationContext(
-                model, name, weightType, ceilings, isGpu ? BenchUnits.Gpu : BenchUnits.Processor, probe, chosenModes, arguments.Repeats(parsed));
-            using IGenerationProtocol protocol = plan.Create(context);
-            IReadOnlyList<JsonElement> restored = log is null ? [] : protocol.Restore(log.Rows);
             var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, backend, ceilings)
             {
                 Software = backend is CudaBackend ? GpuDevice.DescribeSoftware() : null,
                 WriteSettings = WriteSettings,
             };
-            header.WriteNotes(terminal);
-            if (size is not null) terminal.Note($"Model: {name} (BF16, {size.NumWeights / 1e9:0.0} · 10⁹ weights).");
-            if (restored.Count > 0) terminal.Note($"{restored.Count} rows were measured before and are kept in {log!.Path}.");
-            JsonLines? output = arguments.Output(parsed, terminal), kept = log?.Start(header.WriteJson, restored);
-            if (output is not null) header.WriteJson(output);
-            try
+            JsonLines? output, kept;
+            IReadOnlyList<LineChart> charts;
+            using (LanguageModel model = await LoadAsync(terminal, folder, size, plan.ContextLength ?? 0, options, cancellationToken))
             {
-                await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
+                var context = new GenerationContext(
+                    model, name, weightType, ceilings, isGpu ? BenchUnits.Gpu : BenchUnits.Processor, probe, chosenModes, arguments.Repeats(parsed));
+                using IGenerationProtocol protocol = plan.Create(context);
+                IReadOnlyList<JsonElement> restored = log is null ? [] : protocol.Restore(log.Rows);
+                header.WriteNotes(terminal);
+                if (size is not null) terminal.Note($"Model: {name} (BF16, {(size.NumWeights / 1e9).ToString("0.0", CultureInfo.InvariantCulture)} · 10⁹ weights).");
+                if (restored.Count > 0) terminal.Note($"{restored.Count} rows were measured before and are kept in {log!.Path}.");
+                kept = log?.Start(header.WriteJson, restored);
+                output = arguments.Output(parsed, terminal);
+                if (output is not null) header.WriteJson(output);
+                try
                 {
-                    protocol.Run(output, kept, share => progress?.Report(share), cancellationToken);
-                    return 0;
-                }, CancellationToken.None));
+                    await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
+                    {
+                        protocol.Run(output, kept, share => progress?.Report(share), cancellationToken);
+                        return 0;
+                    }, CancellationToken.None));
+                }
+                catch (OperationCanceledException)
+                {
+                    if (protocol.HasRows) protocol.WriteTable(terminal);
+                    throw;
+                }
+                protocol.WriteTable(terminal);
+                charts = protocol.Charts();
             }
-            catch (OperationCanceledException)
-            {
-                if (protocol.HasRows) protocol.WriteTable(terminal);
-                throw;
-            }
-            protocol.WriteTable(terminal);
+            // Without the model there is as much memory as at the start.
             header.WriteEnd(terminal, ((JsonLines?[])[output, kept]).OfType<JsonLines>(), await MeasureCeilingsAsync());
-            arguments.WritePlot(parsed, protocol.Charts());
+            arguments.WritePlot(parsed, charts);
         });
         return command;
     }
