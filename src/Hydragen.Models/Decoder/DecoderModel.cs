@@ -13,11 +13,12 @@ public sealed class DecoderModel : IDisposable
     private readonly ScaledRotaryEmbedding _rotary;
 
     private DecoderModel(
-        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, ElementType computeType, DecoderWeights weights, DecoderActivations activations)
+        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, int maxBatchRows, ElementType computeType, DecoderWeights weights,
+        DecoderActivations activations)
     {
         Configuration = config;
         Backend = backend;
-        MaxBatchRows = options.MaxBatchRows;
+        MaxBatchRows = maxBatchRows;
         WeightType = options.WeightType;
         KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, computeType);
         _weights = weights;
@@ -89,18 +90,20 @@ public sealed class DecoderModel : IDisposable
         var catalog = new WeightCatalog(config, store, loadProgress);
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
         ElementType computeType = options.ComputeType ?? backend.ComputeTypeFor(catalog.Layers[0].QueryKeyValue.ElementType);
+        int maxBatchRows = options.MaxBatchRows ?? backend.PreferredBatchRows;
         long weightBytes = catalog.BytesToKeep(options.WeightType), available = backend.Memory.AvailableBytes;
-        long activationBytes = DecoderActivations.BytesFor(config, computeType, options.MaxBatchRows);
+        long activationBytes = DecoderActivations.BytesFor(config, computeType, maxBatchRows);
         if (weightBytes + activationBytes > available)
         {
             throw new InsufficientMemoryException(
-                $"{store.Path}: the weights take {weightBytes >> 20} MiB and the activations of {options.MaxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
+                $"{store.Path}: the weights take {weightBytes >> 20} MiB and the activations of {maxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
         }
 
         var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
         try
         {
-            return new DecoderModel(config, backend, options, computeType, weights, new DecoderActivations(config, backend, computeType, options.MaxBatchRows));
+            return new DecoderModel(
+                config, backend, options, maxBatchRows, computeType, weights, new DecoderActivations(config, backend, computeType, maxBatchRows));
         }
         catch
         {

@@ -47,7 +47,7 @@ internal sealed class GenerationArguments
     private readonly Option<string> _computeType = DeviceArguments.MakeComputeType();
     private readonly Option<string> _weightType = ModelArguments.MakeWeightType();
     private readonly Option<int?> _maxBatchRows = Values.OptionalInteger(
-        "--max-batch-rows", "The most tokens of one forward pass, which cuts long prompts into chunks; 512, or the batch if that is larger, when not given.", 1, MaxRows);
+        "--max-batch-rows", "The most tokens of one forward pass, which cuts long prompts into chunks; at least the batch. 512, or 2048 on a GPU, when not given.", 1, MaxRows);
 
     private readonly Option<long?> _maxKvMemory = Values.OptionalInteger(
         "--max-kv-memory", $"The most KV memory, in MiB; {ModelArguments.KvMemoryRule} when not given.", 1L, 1L << 30);

@@ -13,6 +13,9 @@ namespace Hydragen.Cli.Bench;
 /// <summary>Measures generation from shared prompts.</summary>
 internal static class GenerationBenchCommand
 {
+    // A GPU wipes memory in the background after it was freed, and reads more slowly meanwhile.
+    private static readonly TimeSpan MemoryWipeTime = TimeSpan.FromSeconds(2);
+
     private const string Details = """
         Modes: hydragen reads the prompt's keys and values once for all sequences; paged stores them once, and every
         sequence reads them; copied stores and reads a copy for each sequence; no-attention leaves attention out and
@@ -58,7 +61,7 @@ internal static class GenerationBenchCommand
                 ComputeType = measured.ComputeType(parsed),
                 WeightType = weightType,
                 MaxKvBytes = measured.MaxKvBytes(parsed),
-                MaxBatchRows = Math.Max(measured.MaxBatchRows(parsed) ?? new LanguageModelOptions().MaxBatchRows, plan.MaxSequences),
+                MaxBatchRows = Math.Max(measured.MaxBatchRows(parsed) ?? backend.PreferredBatchRows, plan.MaxSequences),
                 Backend = backend,
             };
             void WriteSettings(Utf8JsonWriter json)
@@ -117,6 +120,7 @@ internal static class GenerationBenchCommand
                 charts = protocol.Charts();
             }
             // Without the model there is as much memory as at the start.
+            if (isGpu) await Task.Delay(MemoryWipeTime, cancellationToken);
             header.WriteEnd(terminal, ((JsonLines?[])[output, kept]).OfType<JsonLines>(), await MeasureCeilingsAsync());
             arguments.WritePlot(parsed, charts);
         });
