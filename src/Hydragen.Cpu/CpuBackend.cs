@@ -89,6 +89,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
     public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
 
     /// <inheritdoc/>
+    public int PreferredBatchRows => 512;
+
+    /// <inheritdoc/>
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) =>
         _operators.PairsBFloat16 && queryType == ElementType.BFloat16 && kvType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float32;
 

@@ -32,6 +32,9 @@ public sealed partial class CudaBackend
     public ElementType ComputeTypeFor(ElementType weightType) => weightType;
 
     /// <inheritdoc/>
+    public int PreferredBatchRows => 2048;
+
+    /// <inheritdoc/>
     /// <exception cref="PlatformNotSupportedException">cuBLASLt is missing; the message says where it was looked for.</exception>
     /// <exception cref="InsufficientMemoryException">The GPU has not so much free memory.</exception>
     public PackedMatrix PackMatrix(MatrixSource source, WeightType weightType = WeightType.Model)

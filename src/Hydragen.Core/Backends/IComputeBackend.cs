@@ -15,6 +15,9 @@ public interface IComputeBackend : IAttentionBackend
     /// <param name="weightType">Type of the stored weights.</param>
     ElementType ComputeTypeFor(ElementType weightType);
 
+    /// <summary>Rows of one forward pass that the device needs to be busy; long prompts are cut into pieces of so many when nobody asks for others.</summary>
+    int PreferredBatchRows { get; }
+
     /// <summary>Reads, rearranges and keeps a weight matrix.</summary>
     /// <param name="source">The rows.</param>
     /// <param name="weightType">How to keep them.</param>

@@ -16,11 +16,12 @@ public sealed class DecoderModel : IDisposable
     private readonly Action _decode;
 
     private DecoderModel(
-        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, ElementType computeType, DecoderWeights weights, DecoderActivations activations)
+        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, int maxBatchRows, ElementType computeType, DecoderWeights weights,
+        DecoderActivations activations)
     {
         Configuration = config;
         Backend = backend;
-        MaxBatchRows = options.MaxBatchRows;
+        MaxBatchRows = maxBatchRows;
         WeightType = options.WeightType;
         KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, computeType);
         _weights = weights;
@@ -46,6 +47,9 @@ public sealed class DecoderModel : IDisposable
     /// <summary>Bytes that all weights occupy in the memory of the backend.</summary>
     public long WeightBytes => _weights.SizeInBytes;
 
+    /// <summary>Bytes of the weights that a step with logits reads: all but the embedding table, unless it is the output layer too.</summary>
+    public long WeightBytesPerStep => WeightBytes - (_weights.Embedding == _weights.Head ? 0 : _weights.Embedding.SizeInBytes);
+
     /// <summary>The shape of the caches that it writes and reads.</summary>
     public KvCacheShape KvCacheShape { get; }
 
@@ -65,25 +69,47 @@ public sealed class DecoderModel : IDisposable
         string folder, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(backend);
-        options ??= new DecoderOptions();
         ModelConfiguration config = ModelConfiguration.Load(folder);
         using WeightStore store = WeightStore.Open(folder);
+        return Load(config, store, backend, options, progress, ct);
+    }
+
+    /// <summary>Loads weights that are open already.</summary>
+    /// <param name="config">What the model is.</param>
+    /// <param name="store">Its weights; not needed any more afterwards.</param>
+    /// <param name="backend">Keeps the weights; must outlive the model.</param>
+    /// <param name="options">Types and sizes, or null for the defaults.</param>
+    /// <param name="progress">Receives the fraction of the weights that is loaded.</param>
+    /// <param name="ct">Stops the load.</param>
+    /// <exception cref="ModelFormatException">Weights do not fit the configuration, or are NaN or infinite.</exception>
+    /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
+    /// <exception cref="OperationCanceledException">The load was stopped.</exception>
+    public static DecoderModel Load(
+        ModelConfiguration config, WeightStore store, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null,
+        CancellationToken ct = default)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(backend);
+        options ??= new DecoderOptions();
         var loadProgress = new LoadProgress(progress, ct);
         var catalog = new WeightCatalog(config, store, loadProgress);
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
         ElementType computeType = options.ComputeType ?? backend.ComputeTypeFor(catalog.Layers[0].QueryKeyValue.ElementType);
+        int maxBatchRows = options.MaxBatchRows ?? backend.PreferredBatchRows;
         long weightBytes = catalog.BytesToKeep(options.WeightType), available = backend.Memory.AvailableBytes;
-        long activationBytes = DecoderActivations.BytesFor(config, computeType, options.MaxBatchRows);
+        long activationBytes = DecoderActivations.BytesFor(config, computeType, maxBatchRows);
         if (weightBytes + activationBytes > available)
         {
             throw new InsufficientMemoryException(
-                $"{folder}: the weights take {weightBytes >> 20} MiB and the activations of {options.MaxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
+                $"{store.Path}: the weights take {weightBytes >> 20} MiB and the activations of {maxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
         }
 
         var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
         try
         {
-            return new DecoderModel(config, backend, options, computeType, weights, new DecoderActivations(config, backend, computeType, options.MaxBatchRows));
+            return new DecoderModel(
+                config, backend, options, maxBatchRows, computeType, weights, new DecoderActivations(config, backend, computeType, maxBatchRows));
         }
         catch
         {

@@ -18,6 +18,8 @@ internal sealed class ScalarBackend : IComputeBackend
 
     public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
 
+    public int PreferredBatchRows => 512;
+
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) => ElementType.Float32;
 
     public DeviceBuffer Allocate(ElementType elementType, long length)
