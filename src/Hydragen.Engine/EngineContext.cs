@@ -9,7 +9,6 @@ internal sealed class EngineContext : IDisposable
 {
     private const int MaxLogitElements = 1 << 26;
     private float[] _logits = [];
-    private int[] _nextTokenIds = [];
 
     public EngineContext(DecoderModel model, Tokenizer? tokenizer, InferenceEngineOptions options)
     {
@@ -68,20 +67,12 @@ internal sealed class EngineContext : IDisposable
         return logits;
     }
 
-    /// <summary>Computes the step that <see cref="Step"/> holds; returns the next tokens, <c>[numLogitRows]</c>.</summary>
+    /// <summary>Starts the step that <see cref="Step"/> holds, a token a row; returns its tokens.</summary>
     /// <param name="mode">How it shares.</param>
-    /// <param name="sampling">Options that look at one row of logits alone and cut nothing off by rank.</param>
-    /// <param name="randoms">A random number for each row; empty when greedy.</param>
-    public ReadOnlySpan<int> ForwardTokens(SharingMode mode, SamplingOptions sampling, ReadOnlySpan<double> randoms)
-    {
-        AttentionPlan plan = Step.Build(mode);
-        int length = Step.LogitRows.Length;
-        if (_nextTokenIds.Length < length) _nextTokenIds = new int[length];
-        Span<int> nextTokenIds = _nextTokenIds.AsSpan(0, length);
-        Model.ForwardTokens(
-            Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, sampling.IsGreedy ? 0 : sampling.Temperature, sampling.MinP, randoms, nextTokenIds);
-        return nextTokenIds;
-    }
+    /// <param name="choices">How each row's token is chosen.</param>
+    /// <param name="withLogProbabilities">Whether log-probabilities are wanted.</param>
+    public PendingTokens Decode(SharingMode mode, ReadOnlySpan<TokenChoice> choices, bool withLogProbabilities) =>
+        Model.Decode(Step.TokenIds, Step.Slots, Step.Build(mode), Cache, choices, withLogProbabilities);
 
     /// <summary>Ends one hold on a node; frees it, and those above, when nobody holds them any more.</summary>
     public void Release(PrefixNode? node)

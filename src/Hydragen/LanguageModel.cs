@@ -48,7 +48,29 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
         string folder, LanguageModelOptions? options = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
-        return EngineThread.RunAsync(() => Load(folder, options ?? new LanguageModelOptions(), progress, cancellationToken));
+        return EngineThread.RunAsync(() => Load(options ?? new LanguageModelOptions(), (backend, decoderOptions) =>
+        {
+            string tokenizerPath = Path.Combine(folder, "tokenizer.json");
+            Tokenizer? tokenizer = File.Exists(tokenizerPath) ? Tokenizer.Load(tokenizerPath) : null;
+            return (DecoderModel.Load(folder, backend, decoderOptions, progress, cancellationToken), tokenizer);
+        }));
+    }
+
+    /// <summary>Loads weights that lie in no folder; there is no tokenizer, so prompts are token ids.</summary>
+    /// <param name="configuration">What the model is.</param>
+    /// <param name="weights">Its weights; stay the caller's.</param>
+    /// <param name="options">Types, threads, limits.</param>
+    /// <param name="progress">Receives the loaded share, 0 to 1.</param>
+    /// <param name="cancellationToken">Ends the loading.</param>
+    /// <exception cref="ModelFormatException">The weights do not fit the configuration.</exception>
+    public static Task<LanguageModel> LoadAsync(
+        ModelConfiguration configuration, WeightStore weights, LanguageModelOptions? options = null, IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        ArgumentNullException.ThrowIfNull(weights);
+        return EngineThread.RunAsync(() => Load(options ?? new LanguageModelOptions(), (backend, decoderOptions) =>
+            (DecoderModel.Load(configuration, weights, backend, decoderOptions, progress, cancellationToken), null)));
     }
 
     /// <summary>Completes prompts; common prefixes are found and shared.</summary>
@@ -119,22 +141,20 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
         return (onUpdate, onResult, cancellationToken) => Engine.GenerateTree(roots, options, onUpdate, onResult, prefix, cancellationToken);
     }
 
-    private static LanguageModel Load(string folder, LanguageModelOptions options, IProgress<double>? progress, CancellationToken cancellationToken)
+    private static LanguageModel Load(LanguageModelOptions options, Func<IComputeBackend, DecoderOptions, (DecoderModel, Tokenizer?)> load)
     {
         IComputeBackend backend = options.Backend ?? new CpuBackend(new CpuOptions { NumThreads = options.NumThreads });
         IComputeBackend? ownBackend = options.Backend is null || options.OwnsBackend ? backend : null;
         DecoderModel? model = null;
         try
         {
-            string tokenizerPath = Path.Combine(folder, "tokenizer.json");
-            Tokenizer? tokenizer = File.Exists(tokenizerPath) ? Tokenizer.Load(tokenizerPath) : null;
             var decoderOptions = new DecoderOptions
             {
                 ComputeType = options.ComputeType,
                 WeightType = options.WeightType,
                 MaxBatchRows = options.MaxBatchRows,
             };
-            model = DecoderModel.Load(folder, backend, decoderOptions, progress, cancellationToken);
+            (model, Tokenizer? tokenizer) = load(backend, decoderOptions);
             var engine = new InferenceEngine(model, tokenizer, new InferenceEngineOptions { MaxKvBytes = options.MaxKvBytes });
             return new LanguageModel(ownBackend, model, engine);
         }

@@ -17,8 +17,11 @@ public sealed record LanguageModelOptions
     /// <summary>Threads of the CPU backend; null means one a core.</summary>
     public int? NumThreads { get; init; }
 
-    /// <summary>The most rows of one forward pass; more rows need more activation memory.</summary>
-    public int MaxBatchRows { get; init; } = 512;
+    /// <summary>
+    /// The most rows of one forward pass; more rows need more activation memory, and keep a device busier with long prompts. Null means what
+    /// the backend prefers: 512 on the CPU, 2048 on a GPU.
+    /// </summary>
+    public int? MaxBatchRows { get; init; }
 
     /// <summary>The most KV memory, in bytes; null means what the backend proposes: half of the memory, or what is free on a GPU.</summary>
     public long? MaxKvBytes { get; init; }

@@ -237,7 +237,28 @@ public sealed class OperatorTests
     public void The_largest_number_of_a_row_is_found()
     {
         using CudaBackend backend = Gpu.OpenForModels();
-        TokenConformance.IndexOfMaximum(backend);
+        TokenConformance.Greedy(backend);
+    }
+
+    [Fact]
+    public void Ranks_keep_the_lowest_of_equal_tokens()
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        TokenConformance.Ranks(backend);
+    }
+
+    [Fact]
+    public void Log_probabilities_are_those_of_the_model()
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        TokenConformance.LogProbabilities(backend);
+    }
+
+    [Fact]
+    public void Chosen_tokens_can_be_looked_up_before_anybody_has_seen_them()
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        TokenConformance.ChosenEmbeddings(backend);
     }
 
     [Fact]

@@ -16,12 +16,12 @@ internal sealed class TinyModel : IDisposable
     private readonly CpuBackend _backend = new();
     private DecoderModel? _whole;
 
-    public TinyModel(long? maxKvBytes = null, int maxBatchRows = 128, int contextLength = 512, int maxBatchSize = 4096)
+    public TinyModel(long? maxKvBytes = null, int maxBatchRows = 128, int contextLength = 512, int maxBatchSize = 4096, bool? runsAhead = null)
     {
         Folder = WriteFolder(contextLength);
         Model = DecoderModel.Load(Folder, _backend, new DecoderOptions { MaxBatchRows = maxBatchRows });
         Tokenizer = Tokenizer.Load(Folder);
-        Engine = new InferenceEngine(Model, Tokenizer, new InferenceEngineOptions { MaxKvBytes = maxKvBytes, MaxBatchSize = maxBatchSize });
+        Engine = new InferenceEngine(Model, Tokenizer, new InferenceEngineOptions { MaxKvBytes = maxKvBytes, MaxBatchSize = maxBatchSize, RunsAhead = runsAhead });
     }
 
     public string Folder { get; }

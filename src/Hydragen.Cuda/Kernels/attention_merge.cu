@@ -1,7 +1,7 @@
 // Merges the partial results of rows: the exact merge of arXiv 2402.05099, equations 1-5, on undivided parts, always in the order of
 // the plan. Empty parts change nothing; rows without any become zeros and -infinity. Factors and sums are FP64, so that cutting
 // a row into parts costs no accuracy. HEAD_WARPS warps merge a head of a row: where parts are many, each takes every fourth.
-// Grid (numMergeRows, ceil(numHeads / (WARPS / HEAD_WARPS))), block WARPS * 32.
+// Grid (at least numMergeRows, ceil(numHeads / (WARPS / HEAD_WARPS))), block WARPS * 32.
 // Defines: HEAD_WARPS (1 or WARPS).
 #include "common.cuh"
 
@@ -13,6 +13,7 @@
 
 struct MergeParameters
 {
+    const int* numRows;      // how many there are
     const int* rows;         // [numMergeRows, 3] of (row, slot of its first part, parts)
     const float* partOutput; // [numSlots, numHeads, HEAD_DIM]
     const float2* partSums;  // [numSlots, numHeads] of (referenceBase2, sum)
@@ -26,9 +27,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, HEAD_DIM > 128 ? 3 : 6)
 {
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, member = warp % HEAD_WARPS;
     const int head = blockIdx.y * (WARPS / HEAD_WARPS) + warp / HEAD_WARPS;
+    const bool is_valid = blockIdx.x < *p.numRows && head < p.numHeads;
     const int row = p.rows[blockIdx.x * 3], first_slot = p.rows[blockIdx.x * 3 + 1], num_parts = p.rows[blockIdx.x * 3 + 2];
     wait_for_dependency();
-    if (head >= p.numHeads) return;
+    if (!is_valid) return;
     const long long row_head = (long long)row * p.numHeads + head, first = (long long)first_slot * p.numHeads + head;
     float maximum = -float_from_bits(INFINITY_BITS);
     for (int part = lane; part < num_parts; part += 32)

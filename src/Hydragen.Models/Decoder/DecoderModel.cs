@@ -11,18 +11,25 @@ public sealed class DecoderModel : IDisposable
     private readonly DecoderWeights _weights;
     private readonly DecoderActivations _activations;
     private readonly ScaledRotaryEmbedding _rotary;
+    private readonly int[] _rows;
+    private readonly DecodeStep _step;
+    private readonly Action _decode;
 
     private DecoderModel(
-        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, ElementType computeType, DecoderWeights weights, DecoderActivations activations)
+        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, int maxBatchRows, ElementType computeType, DecoderWeights weights,
+        DecoderActivations activations)
     {
         Configuration = config;
         Backend = backend;
-        MaxBatchRows = options.MaxBatchRows;
+        MaxBatchRows = maxBatchRows;
         WeightType = options.WeightType;
         KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, computeType);
         _weights = weights;
         _activations = activations;
         _rotary = new ScaledRotaryEmbedding(config.Rotary);
+        _rows = [.. Enumerable.Range(0, MaxBatchRows)];
+        _step = new DecodeStep(config.Heads, _rotary, computeType);
+        _decode = ComputeDecodeStep;
     }
 
     /// <summary>What the model is.</summary>
@@ -39,6 +46,9 @@ public sealed class DecoderModel : IDisposable
 
     /// <summary>Bytes that all weights occupy in the memory of the backend.</summary>
     public long WeightBytes => _weights.SizeInBytes;
+
+    /// <summary>Bytes of the weights that a step with logits reads: all but the embedding table, unless it is the output layer too.</summary>
+    public long WeightBytesPerStep => WeightBytes - (_weights.Embedding == _weights.Head ? 0 : _weights.Embedding.SizeInBytes);
 
     /// <summary>The shape of the caches that it writes and reads.</summary>
     public KvCacheShape KvCacheShape { get; }
@@ -59,25 +69,47 @@ public sealed class DecoderModel : IDisposable
         string folder, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(backend);
-        options ??= new DecoderOptions();
         ModelConfiguration config = ModelConfiguration.Load(folder);
         using WeightStore store = WeightStore.Open(folder);
+        return Load(config, store, backend, options, progress, ct);
+    }
+
+    /// <summary>Loads weights that are open already.</summary>
+    /// <param name="config">What the model is.</param>
+    /// <param name="store">Its weights; not needed any more afterwards.</param>
+    /// <param name="backend">Keeps the weights; must outlive the model.</param>
+    /// <param name="options">Types and sizes, or null for the defaults.</param>
+    /// <param name="progress">Receives the fraction of the weights that is loaded.</param>
+    /// <param name="ct">Stops the load.</param>
+    /// <exception cref="ModelFormatException">Weights do not fit the configuration, or are NaN or infinite.</exception>
+    /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
+    /// <exception cref="OperationCanceledException">The load was stopped.</exception>
+    public static DecoderModel Load(
+        ModelConfiguration config, WeightStore store, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null,
+        CancellationToken ct = default)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(backend);
+        options ??= new DecoderOptions();
         var loadProgress = new LoadProgress(progress, ct);
         var catalog = new WeightCatalog(config, store, loadProgress);
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
         ElementType computeType = options.ComputeType ?? backend.ComputeTypeFor(catalog.Layers[0].QueryKeyValue.ElementType);
+        int maxBatchRows = options.MaxBatchRows ?? backend.PreferredBatchRows;
         long weightBytes = catalog.BytesToKeep(options.WeightType), available = backend.Memory.AvailableBytes;
-        long activationBytes = DecoderActivations.BytesFor(config, computeType, options.MaxBatchRows);
+        long activationBytes = DecoderActivations.BytesFor(config, computeType, maxBatchRows);
         if (weightBytes + activationBytes > available)
         {
             throw new InsufficientMemoryException(
-                $"{folder}: the weights take {weightBytes >> 20} MiB and the activations of {options.MaxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
+                $"{store.Path}: the weights take {weightBytes >> 20} MiB and the activations of {maxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
         }
 
         var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
         try
         {
-            return new DecoderModel(config, backend, options, computeType, weights, new DecoderActivations(config, backend, computeType, options.MaxBatchRows));
+            return new DecoderModel(
+                config, backend, options, maxBatchRows, computeType, weights, new DecoderActivations(config, backend, computeType, maxBatchRows));
         }
         catch
         {
@@ -118,42 +150,54 @@ public sealed class DecoderModel : IDisposable
         }
     }
 
-    /// <summary>Like <see cref="Forward"/>, but yields the next token behind each of the chosen rows; the logits stay where they are.</summary>
-    /// <param name="tokenIds">As for <see cref="Forward"/>.</param>
-    /// <param name="slots">As for <see cref="Forward"/>.</param>
+    /// <summary>
+    /// Computes one step of decoding: like <see cref="Forward"/> with logits of every row, but chooses a token behind each of them; the logits
+    /// stay where they are. Returns when the step is under way where <see cref="IComputeBackend.RunsAhead"/>.
+    /// </summary>
+    /// <param name="tokenIds">As for <see cref="Forward"/>; −1 − i stands for the token that the step before chose for its row i.</param>
+    /// <param name="slots">As for <see cref="Forward"/>; −1 for the rows that <see cref="RoundRows"/> added.</param>
     /// <param name="plan">As for <see cref="Forward"/>.</param>
-    /// <param name="logitRows">Rows whose next token is wanted, in any order.</param>
     /// <param name="cache">As for <see cref="Forward"/>.</param>
-    /// <param name="temperature">Divides the logits; 0 takes the largest, the lowest token on ties.</param>
-    /// <param name="minP">Tokens less than this fraction as probable as the best one are not drawn.</param>
-    /// <param name="randoms">A number from 0 to less than 1 for each of the rows; empty when the temperature is 0.</param>
-    /// <param name="nextTokenIds">Receives <c>[numLogitRows]</c>; −1 where a logit is NaN or all are −∞.</param>
+    /// <param name="choices">How each row's token is chosen, <c>[numRows]</c>.</param>
+    /// <param name="withLogProbabilities">Whether log-probabilities of the tokens are wanted.</param>
+    /// <returns>The tokens, <c>[numRows]</c>.</returns>
     /// <exception cref="ArgumentException">The arguments do not fit together or an id is outside its range; nothing was computed.</exception>
-    public void ForwardTokens(
-        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, float temperature,
-        float minP, ReadOnlySpan<double> randoms, Span<int> nextTokenIds)
+    public PendingTokens Decode(
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, KvCache cache, ReadOnlySpan<TokenChoice> choices,
+        bool withLogProbabilities = false)
     {
-        CheckArguments(tokenIds, slots, plan, logitRows, cache);
-        if (nextTokenIds.Length != logitRows.Length)
-            throw new ArgumentException($"{logitRows.Length} rows yield as many tokens, but there is room for {nextTokenIds.Length}.");
-        if (randoms.Length != (temperature == 0 ? 0 : logitRows.Length))
-            throw new ArgumentException($"{logitRows.Length} rows at temperature {temperature} need {(temperature == 0 ? "no" : "as many")} random numbers, not {randoms.Length}.");
-        ComputeHidden(tokenIds, slots, plan, cache);
-        int vocabularySize = Configuration.VocabularySize;
-        for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
-        {
-            int count = ComputeLogits(logitRows[first..]);
-            Span<int> found = nextTokenIds.Slice(first, count);
-            if (temperature == 0) Backend.IndexOfMaximum(_activations.Logits, vocabularySize, found);
-            else Backend.Sample(_activations.Logits, vocabularySize, temperature, minP, randoms.Slice(first, count), found);
-        }
+        int numRows = tokenIds.Length;
+        CheckArguments(tokenIds, slots, plan, [], cache, isDecoding: true);
+        if (choices.Length != numRows) throw new ArgumentException($"{numRows} rows need as many choices, not {choices.Length}.");
+        _step.Set(tokenIds, slots, plan, cache, choices, withLogProbabilities);
+        Backend.Decode(_step, _decode);
+        return Backend.ReadTokens(numRows);
+    }
+
+    /// <summary>How many rows a step of decoding should have instead of so many: those added make it one of few sizes.</summary>
+    public int RoundRows(int numRows)
+    {
+        int rounded = Backend.RoundRows(numRows);
+        return rounded <= MaxBatchRows ? rounded : numRows;
     }
 
     /// <summary>Frees weights and buffers; the backend stays.</summary>
     public void Dispose()
     {
+        Backend.Forget(_step);
         _activations.Dispose();
         _weights.Dispose();
+    }
+
+    private void ComputeDecodeStep()
+    {
+        ComputeHidden(_step.TokenIds, _step.Slots, _step.Plan, _step.Cache);
+        for (int first = 0; first < _step.NumRows; first += _activations.MaxLogitRows)
+        {
+            int count = ComputeLogits(_rows.AsSpan(first, _step.NumRows - first));
+            Backend.ChooseTokens(
+                _activations.Logits, Configuration.VocabularySize, _step.Choices.Slice(first, count), first, _step.HasLogProbabilities);
+        }
     }
 
     /// <summary>The forward pass up to the final norm.</summary>
@@ -197,7 +241,7 @@ public sealed class DecoderModel : IDisposable
     }
 
     private void CheckArguments(
-        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache)
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, bool isDecoding = false)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(cache);
@@ -205,14 +249,15 @@ public sealed class DecoderModel : IDisposable
         if (slots.Length != tokenIds.Length || plan.NumRows != tokenIds.Length)
             throw new ArgumentException($"There are {tokenIds.Length} tokens, {slots.Length} slots and {plan.NumRows} rows in the plan; the counts must be equal.");
         if (cache.Shape != KvCacheShape) throw new ArgumentException($"The cache has shape {cache.Shape}; the model needs {KvCacheShape}.");
+        int minTokenId = isDecoding ? -_step.NumRows : 0, minSlot = isDecoding ? -1 : 0;
         foreach (int id in tokenIds)
         {
-            if ((uint)id >= (uint)Configuration.VocabularySize)
+            if (id < minTokenId || id >= Configuration.VocabularySize)
                 throw new ArgumentException($"Token id {id} is outside the vocabulary of {Configuration.VocabularySize}.");
         }
         foreach (int slot in slots)
         {
-            if (slot < 0 || slot / KvCache.PageSize >= cache.NumPages)
+            if (slot < minSlot || slot / KvCache.PageSize >= cache.NumPages)
                 throw new ArgumentException($"Slot {slot} is outside the cache of {cache.NumPages} pages.");
         }
         foreach (int row in logitRows)
