@@ -206,8 +206,7 @@ public sealed partial class CudaBackend : IComputeBackend
             if (!variant.SharesTasks) kernel.Launch(count, shape.NumKvHeads, parameters);
             else if (itemClass == ItemClass.WideNode)
             {
-                // How many of the blocks work is among the counts.
-                kernel.Launch(Math.Min(numTasks, _device.NumMultiprocessors), 1, parameters);
+                kernel.Launch(Math.Min(numTasks, _work.Work.NumNodeBlocks), 1, parameters);
                 isBesideNodes = true;
             }
             else

@@ -15,8 +15,8 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
     // Two counters for each class of items, which the kernels leave at zero.
     private const int TicketsPerClass = 2;
 
-    // Of each class of a wave how many items there are and how many blocks share them; and how many rows are merged.
-    private const int CountsPerClass = 2, CountsPerWave = AttentionKernels.NumClasses * CountsPerClass + 1;
+    // Of each class of a wave how many items there are, and how many rows are merged.
+    private const int CountsPerWave = AttentionKernels.NumClasses + 1;
 
     private readonly DeviceScratch _lists = new(device), _parts = new(device), _slopes = new(device);
     private readonly DeviceMemory _tickets = ClearTickets(device);
@@ -68,8 +68,7 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
             {
                 (int first, int count) = wave.Items[i];
                 MemoryMarshal.AsBytes(Work.Items.Slice(first, count)).CopyTo(_staging.AsSpan(_itemOffsets[index * AttentionKernels.NumClasses + i]));
-                counts[index * CountsPerWave + i * CountsPerClass] = count;
-                counts[index * CountsPerWave + i * CountsPerClass + 1] = (int)Math.Min((long)count * shape.NumKvHeads, Work.NumNodeBlocks);
+                counts[index * CountsPerWave + i] = count;
             }
             counts[(index + 1) * CountsPerWave - 1] = wave.NumMergeRows;
         }
@@ -88,8 +87,8 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
     /// <summary>Device address of the items of a class.</summary>
     public nint Items(int wave, ItemClass itemClass) => _items + _itemOffsets[wave * AttentionKernels.NumClasses + (int)itemClass];
 
-    /// <summary>Device address of their number, and of how many blocks share them.</summary>
-    public nint NumItems(int wave, ItemClass itemClass) => _counts + (wave * CountsPerWave + (int)itemClass * CountsPerClass) * sizeof(int);
+    /// <summary>Device address of their number.</summary>
+    public nint NumItems(int wave, ItemClass itemClass) => _counts + (wave * CountsPerWave + (int)itemClass) * sizeof(int);
 
     /// <summary>Device address of the rows that a wave merges.</summary>
     public nint MergeRows(int wave) => _mergeRows + Work.Waves[wave].FirstMergeRow * 3 * sizeof(int);
@@ -103,7 +102,7 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
     /// <summary>Adds to a key what the launches of attention depend on.</summary>
     public void AddTo(List<long> key)
     {
-        key.AddRange([_items, Pages, RowPositions, PartSlots, _mergeRows, _counts, PartOutput, PartSums, Work.Waves.Count]);
+        key.AddRange([_items, Pages, RowPositions, PartSlots, _mergeRows, _counts, PartOutput, PartSums, Work.Waves.Count, Work.NumNodeBlocks]);
         for (int wave = 0; wave < Work.Waves.Count; wave++)
         {
             for (int i = 0; i < AttentionKernels.NumClasses; i++)

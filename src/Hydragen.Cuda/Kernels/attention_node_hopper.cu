@@ -2,7 +2,7 @@
 // of four warps multiply 64 vectors each. The groups take turns to start products, so that the softmax of one runs while the
 // matrix unit works for the other; the product of values with the last weights runs while the next weights are computed.
 // Bytes of a cache arrive in pieces, which the copying warps widen to FP16; queries are normalised to it.
-// Grid: blocks of 384 threads, the first of which share all (item, key/value head) pairs. STORAGE is a 16-bit type, also that of the
+// Grid: any number of blocks of 384 threads, which share all (item, key/value head) pairs. STORAGE is a 16-bit type, also that of the
 // queries, or bytes, with 16-bit queries.
 // Defines: STAGES (tiles in shared memory) and QUERY_BUFFERS, powers of two; LOGIT_OPTIONS.
 // Dynamic shared memory: QUERY_BUFFERS tiles of queries [PADDED_DIM / 64][ROWS][64], STAGES tiles of keys and as many of values
@@ -89,11 +89,8 @@ struct Task
 // Read whenever it is needed: registers are short.
 DEVICE int num_tasks(const AttentionParameters& p) { return *p.numItems * p.numKvHeads; }
 
-// Blocks that share them; others have nothing to do.
-DEVICE int num_blocks(const AttentionParameters& p) { return p.numItems[1]; }
-
 // The n-th task of the block.
-DEVICE int index_of(const AttentionParameters& p, int n) { return blockIdx.x + n * num_blocks(p); }
+DEVICE int index_of(int n) { return blockIdx.x + n * gridDim.x; }
 
 DEVICE Task task_of(const AttentionParameters& p, int index, int lane)
 {
@@ -127,7 +124,7 @@ struct Cursor
 // Goes to the first piece of the task, or of the next one that has any.
 DEVICE void find_piece(const AttentionParameters& p, Cursor& cursor, int end_task, int lane)
 {
-    for (; cursor.index < end_task; cursor.index += num_blocks(p))
+    for (; cursor.index < end_task; cursor.index += gridDim.x)
     {
         const Task task = task_of(p, cursor.index, lane);
         cursor.page = task.item.firstPage + task.first_page;
@@ -152,7 +149,7 @@ DEVICE void advance(const AttentionParameters& p, Cursor& cursor, int end_task, 
         if (cursor.page + 1 < cursor.end_page) cursor.next = p.pages[cursor.page + 1];
         return;
     }
-    cursor.index += num_blocks(p);
+    cursor.index += gridDim.x;
     find_piece(p, cursor, end_task, lane);
 }
 
@@ -261,7 +258,7 @@ DEVICE void produce(const AttentionParameters& p, u32 memory, int image, int lan
 {
     const int full = image == 0 ? KEYS_FULL : VALUES_FULL, empty = image == 0 ? KEYS_EMPTY : VALUES_EMPTY;
     int use = 0;
-    for (int index = blockIdx.x; index < num_tasks(p); index += num_blocks(p))
+    for (int index = blockIdx.x; index < num_tasks(p); index += gridDim.x)
     {
         const Task task = task_of(p, index, lane);
         for (int tile = 0; lane == 0 && tile < task.num_tiles; tile++)
@@ -280,7 +277,7 @@ DEVICE float* query_scales_at(u32 task) { return (float*)(shared_memory + QUERY_
 DEVICE void produce_queries(const AttentionParameters& p, u32 memory, int thread)
 {
     int use = 0;
-    for (int index = blockIdx.x; index < num_tasks(p); index += num_blocks(p), use++)
+    for (int index = blockIdx.x; index < num_tasks(p); index += gridDim.x, use++)
     {
         barrier_wait(query_barrier(memory, QUERY_EMPTY, use), parity_of<QUERY_BUFFERS>(use) ^ 1);
         load_query(p, p.items[index / p.numKvHeads], index % p.numKvHeads, queries_at(memory, use), thread, QUERY_WARPS * 32);
@@ -360,9 +357,9 @@ DEVICE void consume(const AttentionParameters& p, u32 memory, int lane)
     const int group = uniform(threadIdx.x / 128) - 1;
     int use = 0, tile = 0;
     if (group == 1) named_barrier_arrive(TURN, CONSUMER_THREADS);
-    for (; index_of(p, use) < num_tasks(p); use++)
+    for (; index_of(use) < num_tasks(p); use++)
     {
-        const Task task = task_of(p, index_of(p, use), lane);
+        const Task task = task_of(p, index_of(use), lane);
         int first_key = first_key_of(task, 0);
         const int end_key = min(task.item.numKeys, task.end_page * PAGE_SIZE - task.item.firstSlot), end_tile = tile + task.num_tiles;
         const Matrix query = matrix_at(queries_at(memory, use) + group * (64 * 128), 16);
@@ -373,7 +370,7 @@ DEVICE void consume(const AttentionParameters& p, u32 memory, int lane)
             // Ends the use of registers by the products with the weights before.
             products_wait<0>();
             multiply_eight(
-                p, p.items + index_of(p, use) / p.numKvHeads, index_of(p, use) % p.numKvHeads, eight, queries_at(memory, use), first_row_of_warp(),
+                p, p.items + index_of(use) / p.numKvHeads, index_of(use) % p.numKvHeads, eight, queries_at(memory, use), first_row_of_warp(),
                 first_key + n * 8, lane);
         };
         barrier_wait(query_barrier(memory, QUERY_FULL, use), parity_of<QUERY_BUFFERS>(use));
@@ -426,13 +423,12 @@ DEVICE void consume(const AttentionParameters& p, u32 memory, int lane)
             if (lane == 0) barrier_arrive(stage_barrier(memory, VALUES_EMPTY, tile - 1));
         }
         // Read again: meanwhile the registers are needed.
-        store_pair(p, load_item(p.items + index_of(p, use) / p.numKvHeads), index_of(p, use) % p.numKvHeads, first_row_of_warp(), pair, output, lane);
+        store_pair(p, load_item(p.items + index_of(use) / p.numKvHeads), index_of(use) % p.numKvHeads, first_row_of_warp(), pair, output, lane);
     }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node_hopper(const AttentionParameters p)
 {
-    if (blockIdx.x >= num_blocks(p)) return;
     const u32 memory = shared_address(shared_memory);
     const int lane = threadIdx.x % 32;
     if (threadIdx.x == 0)

@@ -102,7 +102,7 @@ struct AttentionItem
 struct AttentionParameters
 {
     const AttentionItem* items;  // [numItems]
-    const int* numItems;         // of this kernel; behind it how many blocks share them, where some do
+    const int* numItems;         // of this kernel
     int* tickets;                // of this kernel: (the next task, blocks that are done), zeros before and after
     const u64* pages;            // [pageTableLength], addresses
     const int* rowPositions;     // [numRows]

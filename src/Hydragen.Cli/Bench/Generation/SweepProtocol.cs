@@ -77,22 +77,33 @@ internal sealed class SweepProtocol(GenerationContext context, SweepPlan plan) :
         {
             return new SweepRow(
                 cell, mode, statistics.ComputedPromptTokens, [.. rounds.Select(round => round.Statistics.PrefillTime.TotalSeconds)],
-                [.. rounds.Select(round => round.Statistics.DecodeTime.TotalSeconds)], statistics.PeakKvBytes, state, null);
+                [.. rounds.Select(round => round.Statistics.DecodeTime.TotalSeconds)], statistics.PeakKvBytes, state, null)
+            {
+                BusyShares = BusyShares(rounds),
+            };
         }
         return new SweepRow(
             cell, mode, cell.Prefix, _prefixTimes, [.. rounds.Select(round => Math.Max(MinSeconds, round.AllTokens - round.OneToken))], statistics.PeakKvBytes, state, null)
         {
             AllTokensTimes = [.. rounds.Select(round => round.AllTokens)],
             OneTokenTimes = [.. rounds.Select(round => round.OneToken)],
+            BusyShares = BusyShares(rounds),
         };
     }
 
+    private static double[] BusyShares(List<Round> rounds) => [.. rounds.Where(round => round.BusyShare is not null).Select(round => round.BusyShare!.Value)];
+
     private Round Time(GenerationCell cell, SharingMode mode, CancellationToken cancellationToken)
     {
-        if (!plan.IsPaper) return new Round(GenerateAll(cell, mode, cancellationToken), 0, 0);
+        IComputeBackend backend = Context.Engine.Model.Backend;
+        if (!plan.IsPaper)
+        {
+            (GenerationStatistics all, double? share) = DeviceShare.Watch(backend, () => GenerateAll(cell, mode, cancellationToken));
+            return new Round(all, 0, 0, share);
+        }
         (double oneToken, _) = Complete(cell with { NewTokens = 1 }, mode, cancellationToken);
-        (double allTokens, GenerationStatistics statistics) = Complete(cell, mode, cancellationToken);
-        return new Round(statistics, oneToken, allTokens);
+        ((double allTokens, GenerationStatistics statistics), double? busyShare) = DeviceShare.Watch(backend, () => Complete(cell, mode, cancellationToken));
+        return new Round(statistics, oneToken, allTokens, busyShare);
     }
 
     /// <summary>Completes the prompt that is kept.</summary>
@@ -125,6 +136,6 @@ internal sealed class SweepProtocol(GenerationContext context, SweepPlan plan) :
         AllowNoAttention = true,
     };
 
-    /// <summary>One measurement of a mode: what the engine says and, for the paper's definition, seconds of both calls.</summary>
-    private readonly record struct Round(GenerationStatistics Statistics, double OneToken, double AllTokens);
+    /// <summary>One measurement of a mode: what the engine says, seconds of both calls for the paper's definition, and the GPU's busy share.</summary>
+    private readonly record struct Round(GenerationStatistics Statistics, double OneToken, double AllTokens, double? BusyShare);
 }

@@ -13,15 +13,17 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
     {
         BenchUnits units = context.Units;
         bool hasOwn = rows.Any(row => row.Cell.Suffix > 0), hasState = rows.Any(row => row.State is not null);
+        bool hasBusy = rows.Any(row => row.BusyShares.Count > 0);
         string[] titles =
         [
             "PP", .. Optional(hasOwn, "own"), "TG", "B", "mode", "N_KV", "KV MiB", "T_PP s", "S_PP t/s", "PP of peak", "T_TG s", "S_TG t/s (min–max)",
-            "of ceiling", units.Arithmetic, "of peak", units.Reads, "of reads", "hydragen × (min–max)", .. Optional(hasState, "machine"),
+            "of ceiling", units.Arithmetic, "of peak", units.Reads, "of reads", "hydragen × (min–max)", .. Optional(hasBusy, "GPU busy"), .. Optional(hasState, "machine"),
         ];
         Table table = BenchTable.Create(terminal, titles);
-        foreach (SweepRow row in rows) table.AddRow([.. Cells(row, hasOwn, hasState).Select(Markup.Escape)]);
+        foreach (SweepRow row in rows) table.AddRow([.. Cells(row, hasOwn, hasBusy, hasState).Select(Markup.Escape)]);
         BenchTable.Write(terminal, table);
         terminal.Note($"PP: tokens of the shared prompt; {(hasOwn ? "own: prompt tokens of each sequence behind it; " : "")}TG: new tokens of each of B sequences; N_KV: tokens in KV memory; T: median time; S: tokens a second.");
+        if (hasBusy) terminal.Note("GPU busy: share of the time of decoding, from the start of the first step to the end of the last, in which a step was running, by the device's clock.");
         if (isPaper) terminal.Note("T_TG: a call for all new tokens less a call for one. T_PP: the shared prompt alone.");
         foreach (SweepRow row in rows.Where(row => row.Skipped is not null))
             terminal.Note($"PP {row.Cell.Prefix}, own {row.Cell.Suffix}, TG {row.Cell.NewTokens}, B {row.Cell.Batch}, {row.Mode.Name()}: does not fit; {row.Skipped}");
@@ -71,6 +73,7 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
             json.WriteNumbers("all_tokens_seconds", row.AllTokensTimes);
             json.WriteNumbers("one_token_seconds", row.OneTokenTimes);
         }
+        if (row.BusyShares.Count > 0) json.WriteNumbers("gpu_busy_share", row.BusyShares);
         json.WriteSpread("prefill_tokens_per_second", row.PrefillSpeed);
         json.WriteSpread("decode_tokens_per_second", row.DecodeSpeed);
         json.WriteNumber("prefill_gflops", PrefillGflops(row));
@@ -100,14 +103,17 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
         MachineState? state = line.TryGetProperty("machine_state", out JsonElement machine) ? machine.ReadState() : null;
         var row = new SweepRow(
             cell, mode, line.GetProperty("prefill_tokens").GetInt64(), line.ReadNumbers("prefill_seconds"), line.ReadNumbers("decode_seconds"),
-            line.GetProperty("kv_bytes").GetInt64(), state, null);
+            line.GetProperty("kv_bytes").GetInt64(), state, null)
+        {
+            BusyShares = line.TryGetProperty("gpu_busy_share", out _) ? line.ReadNumbers("gpu_busy_share") : [],
+        };
         if (!line.TryGetProperty("all_tokens_seconds", out _)) return row;
         return row with { AllTokensTimes = line.ReadNumbers("all_tokens_seconds"), OneTokenTimes = line.ReadNumbers("one_token_seconds") };
     }
 
     private static string[] Optional(bool isWanted, string cell) => isWanted ? [cell] : [];
 
-    private List<string> Cells(SweepRow row, bool hasOwn, bool hasState)
+    private List<string> Cells(SweepRow row, bool hasOwn, bool hasBusy, bool hasState)
     {
         CultureInfo culture = CultureInfo.InvariantCulture;
         List<string> cells =
@@ -115,7 +121,7 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
             row.Cell.Prefix.ToString(culture), .. Optional(hasOwn, row.Cell.Suffix.ToString(culture)), row.Cell.NewTokens.ToString(culture),
             row.Cell.Batch.ToString(culture), row.Mode.Name(), row.Cell.NumKvTokens(row.Mode).ToString(culture),
         ];
-        if (row.Skipped is not null) return [.. cells, "does not fit", .. Enumerable.Repeat("", 11), .. Optional(hasState, "")];
+        if (row.Skipped is not null) return [.. cells, "does not fit", .. Enumerable.Repeat("", 11), .. Optional(hasBusy, ""), .. Optional(hasState, "")];
         Spread? gain = row.Mode is SharingMode.Hydragen or SharingMode.NoAttention ? null : Row(row.Cell, SharingMode.Hydragen)?.SpeedRelativeTo(row);
         Spread? ofCeiling = row.Mode == SharingMode.NoAttention ? null : row.SpeedRelativeTo(Row(row.Cell, SharingMode.NoAttention));
         BenchUnits units = context.Units;
@@ -128,6 +134,7 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
             (DecodeGflops(row) / units.RateScale).ToString(units.RateFormat, culture), Share(DecodeGflops(row) / context.Peak),
             (DecodeGigabytes(row) / units.RateScale).ToString(units.RateFormat, culture), Share(DecodeGigabytes(row) / context.Ceilings.BestReadGigabytes),
             gain is { } spread ? BenchTable.Text(spread, "0.00") : "",
+            .. Optional(hasBusy, row.BusyShares.Count > 0 ? Spread.Of(row.BusyShares).Median.ToString("0.0 %", culture) : ""),
             .. Optional(hasState, row.State is { } state ? string.Create(culture, $"{(state.IsQuiet ? "quiet" : "noisy")} {state.Share:0 %}") : ""),
         ];
     }

@@ -21,6 +21,9 @@ internal sealed record SweepRow(
     /// <summary>Seconds of whole calls for one new token a sequence.</summary>
     public IReadOnlyList<double> OneTokenTimes { get; init; } = [];
 
+    /// <summary>Shares of the time of decoding in which the GPU had a step to run, a round each; empty where another device computed.</summary>
+    public IReadOnlyList<double> BusyShares { get; init; } = [];
+
     public Spread PrefillSeconds => Spread.Of(PrefillTimes);
 
     public Spread DecodeSeconds => Spread.Of(DecodeTimes);
