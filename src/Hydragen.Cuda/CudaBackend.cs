@@ -212,9 +212,10 @@ public sealed partial class CudaBackend : IComputeBackend
             else
             {
                 long numBlocks = itemClass == ItemClass.ShortSequence ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
-                numBlocks = Math.Min(numBlocks, (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor);
-                // All blocks start at once unless nodes occupy some multiprocessors.
-                if (!isBesideNodes) parameters.NumFirstTasks = (int)numBlocks;
+                long maxBlocks = (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor;
+                // Where each block has one task at most, and all start at once, it need not ask for it.
+                if (!isBesideNodes && numBlocks <= maxBlocks) parameters.NumFirstTasks = (int)numBlocks;
+                numBlocks = Math.Min(numBlocks, maxBlocks);
                 kernel.Launch(numBlocks, 1, parameters, startsEarly: isBesideNodes);
                 isBesideNodes = false;
             }
