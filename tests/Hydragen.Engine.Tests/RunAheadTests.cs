@@ -99,11 +99,5 @@ public sealed class RunAheadTests : IDisposable
         Assert.Equal(Updates(_inStep, prompts, Sampled), Updates(_ahead, prompts, Sampled));
     }
 
-    private static List<string> Updates(TinyModel model, PromptNode[] prompts, GenerationOptions options)
-    {
-        var lines = new List<string>();
-        model.Engine.Generate(prompts, options, update => lines.Add(
-            $"{update.InputIndex}.{update.SampleIndex} {update.TokenId} '{update.Text}' {update.LogProbability:g4} {update.Result?.FinishReason} {update.Result?.Text}"));
-        return lines;
-    }
+    private static List<string> Updates(TinyModel model, PromptNode[] prompts, GenerationOptions options) => Prompts.Updates(model, prompts, options);
 }
