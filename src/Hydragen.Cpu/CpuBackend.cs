@@ -93,7 +93,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
 
     /// <inheritdoc/>
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) =>
-        _operators.PairsBFloat16 && queryType == ElementType.BFloat16 && kvType == ElementType.BFloat16 ? ElementType.BFloat16 : ElementType.Float32;
+        _operators.PairsBFloat16 && queryType == ElementType.BFloat16 && _operators.ReadsAsPairs(kvType) ? ElementType.BFloat16 : ElementType.Float32;
 
     /// <inheritdoc/>
     public DeviceBuffer Allocate(ElementType elementType, long length)

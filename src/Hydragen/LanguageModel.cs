@@ -151,6 +151,7 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
             var decoderOptions = new DecoderOptions
             {
                 ComputeType = options.ComputeType,
+                KvType = options.KvType,
                 WeightType = options.WeightType,
                 MaxBatchRows = options.MaxBatchRows,
             };

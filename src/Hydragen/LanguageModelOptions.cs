@@ -5,8 +5,13 @@ namespace Hydragen;
 /// <summary>How a model is loaded. Immutable.</summary>
 public sealed record LanguageModelOptions
 {
-    /// <summary>Type of activations and KV memory; null for the backend's choice: FP32 on the CPU, the type of the weights on a GPU.</summary>
+    /// <summary>Type of activations; null for the backend's choice: FP32 on the CPU, the type of the weights on a GPU.</summary>
     public ElementType? ComputeType { get; init; }
+
+    /// <summary>
+    /// Type of KV memory; null for that of the activations. INT8 and FP8 take half of the memory of 16-bit keys and values and move the logits.
+    /// </summary>
+    public ElementType? KvType { get; init; }
 
     /// <summary>
     /// How the weights of the matrix products are kept: as the model stores them, or rounded to INT8 when loaded, which takes half of

@@ -12,6 +12,9 @@ public sealed class AttentionBenchTests
     [InlineData("f32", 1)]
     [InlineData("bf16", 3)]
     [InlineData("f16", 5)]
+    [InlineData("int8", 1)]
+    [InlineData("fp8-e4m3", 2)]
+    [InlineData("fp8-e5m2", 1)]
     public async Task Every_mode_of_every_point_gives_a_line_between_header_and_end(string kvType, int queryLength)
     {
         BenchRun run = await BenchRun.RunAsync($"{Small} --json --kv-type {kvType} --query-length {queryLength}");
@@ -31,7 +34,7 @@ public sealed class AttentionBenchTests
         {
             Assert.Equal(kvType, line.GetProperty("kv_type").GetString());
             Assert.Equal(2, line.GetProperty("samples_ms").GetArrayLength());
-            double peak = lines[0].GetProperty("ceilings").GetProperty(kvType == "bf16" ? "bf16_gflops" : "fma_gflops").GetDouble();
+            double peak = lines[0].GetProperty("ceilings").GetProperty(kvType is "f32" or "f16" ? "fma_gflops" : "bf16_gflops").GetDouble();
             Assert.Equal(line.GetProperty("gflops").GetDouble() / peak, line.GetProperty("share_of_peak").GetDouble(), 1e-9);
             JsonElement ms = line.GetProperty("ms");
             Assert.InRange(ms.GetProperty("median").GetDouble(), ms.GetProperty("min").GetDouble(), ms.GetProperty("max").GetDouble());

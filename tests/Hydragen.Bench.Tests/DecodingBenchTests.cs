@@ -106,7 +106,8 @@ public sealed class DecodingBenchTests
     public async Task Without_an_option_all_types_of_the_device_are_measured()
     {
         BenchRun run = await BenchRun.RunAsync($"{Small} --sweeps decode-batch --max-batch 1 --json");
-        Assert.Equal(["f32", "bf16", "f16"], run.Lines[1..^1].Select(line => line.GetProperty("kv_type").GetString()).Take(3));
+        Assert.Equal(
+            ["f32", "bf16", "f16", "int8", "fp8-e4m3", "fp8-e5m2"], run.Lines[1..^1].Select(line => line.GetProperty("kv_type").GetString()).Take(6));
     }
 
     [Fact]
@@ -129,7 +130,7 @@ public sealed class DecodingBenchTests
     [Theory]
     [InlineData("decoding --sweeps prefill", "--sweeps takes some of prefill-length,prefill-batch,decode-length-1,decode-length-128,decode-batch,hybrid, not 'prefill'")]
     [InlineData("decoding --sweeps hybrid,hybrid", "--sweeps takes some of")]
-    [InlineData("decoding --kv-type f64", "--kv-type takes some of f32,bf16,f16")]
+    [InlineData("decoding --kv-type f64", "--kv-type takes some of f32,bf16,f16,int8,fp8-e4m3,fp8-e5m2")]
     [InlineData("decoding --heads 8 --kv-heads 3", "divide the 8 query heads")]
     [InlineData("decoding --head-dim 12", "multiple of 8")]
     [InlineData("decoding --max-seconds -1", "--max-seconds must be a whole number 0 or more")]

@@ -31,6 +31,18 @@ public sealed class GenerationBenchTests
         Assert.Contains("S_TG t/s", run.Error, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("int8", 18)]
+    [InlineData("fp8-e4m3", 16)]
+    [InlineData("bf16", 32)]
+    public async Task Keys_and_values_have_a_type_of_their_own(string kvType, int bytesPerHead)
+    {
+        BenchRun run = await BenchRun.RunAsync($"{Tiny} --batch 2 --prefix 70 --new-tokens 4 --kv-type {kvType} --compute-type bf16 --modes hydragen --json");
+        Assert.Equal(("bf16", kvType), (run.Lines[1].GetProperty("compute_type").GetString(), run.Lines[1].GetProperty("kv_type").GetString()));
+        // Four pages of two layers with keys and values of two heads of 16 elements.
+        Assert.Equal(4 * KvCache.PageSize * 2 * 2 * 2 * bytesPerHead, run.Lines[1].GetProperty("kv_bytes").GetInt64());
+    }
+
     [Fact]
     public async Task Weights_can_be_INT8()
     {

@@ -50,6 +50,27 @@ public sealed class AttentionTests : IDisposable
     }
 
     [Theory]
+    [InlineData("int8", "f32", Tolerance)]
+    [InlineData("int8", "bf16", BFloat16Weights)]
+    [InlineData("fp8-e4m3", "bf16", BFloat16Weights)]
+    [InlineData("fp8-e5m2", "f16", Tolerance)]
+    public async Task Caches_of_bytes_give_the_attention_of_what_they_store(string kvType, string queryType, double tolerance)
+    {
+        var stored = new OperatorCase([(-1, 33), (0, 17)], [(1, 1, 2), (0, 4, 9), (-1, 2, 70)]) { Alibi = true, Window = 60 };
+        stored.Store(Core.ElementTypes.Parse(kvType));
+        string input = _folder.Write("case.safetensors", stored.ToBytes()), output = _folder["out"];
+        (await Cli.RunAsync("attention", "--input", input, "--output", output, "--kv-type", kvType, "--query-type", queryType)).AssertSuccess();
+        AssertEqual(stored, output, kvType, tolerance);
+    }
+
+    [Fact]
+    public async Task Queries_of_bytes_are_refused()
+    {
+        string input = _folder.Write("case.safetensors", Operators["one node"].ToBytes());
+        (await Cli.RunAsync("attention", "--input", input, "--output", _folder["out"], "--query-type", "int8")).AssertBadInput("--query-type must be f32, bf16");
+    }
+
+    [Theory]
     [MemberData(nameof(Cases))]
     public async Task A_gpu_gives_the_attention_of_the_plan(string name)
     {

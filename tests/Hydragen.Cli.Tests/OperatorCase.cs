@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Hydragen.Core;
 
 namespace Hydragen.Cli.Tests;
 
@@ -46,6 +47,16 @@ internal sealed class OperatorCase
     public int? Window { get; init; }
 
     public float? SoftCap { get; init; }
+
+    /// <summary>Rounds keys and values to what a cache of a type keeps.</summary>
+    public OperatorCase Store(ElementType type)
+    {
+        foreach ((string name, (_, float[] values)) in _tensors)
+        {
+            if (!name.EndsWith("query", StringComparison.Ordinal)) KvRounding.Round(values, HeadDim, type);
+        }
+        return this;
+    }
 
     public int NumSequences => _sequences.Length;
 

@@ -36,11 +36,11 @@ public sealed unsafe class GuardPageTests
     public void Attention_stays_inside_its_buffers(string instructionSet, bool flushToEnd) => Run(instructionSet, flushToEnd, backend =>
     {
         for (int seed = 0; seed < 8; seed++) RandomTrees.Create(seed).Verify(backend);
-        foreach (ElementType type in ElementTypes.Dense)
+        foreach (ElementType type in ElementTypes.All)
         {
             foreach (int headDim in (int[])[8, 16, 24, 40, 72, 136, 248])
             {
-                var scenario = new Scenario(new AttentionShape(2, 2, headDim), headDim) { Type = type, OutputType = type, NumSparePages = 0 };
+                var scenario = new Scenario(new AttentionShape(2, 2, headDim), headDim) { Type = type, OutputType = Scenario.QueryTypeFor(type), NumSparePages = 0 };
                 int root = scenario.AddNode(-1, 64);
                 scenario.AddSequence(root, 3, 64);
                 scenario.Fill().Verify(backend);

@@ -15,15 +15,14 @@ public sealed class InstructionSets : TheoryData<string>
     internal static CpuBackend Backend(string name, int numThreads = 2) => new(new CpuOptions { InstructionSet = name, NumThreads = numThreads });
 }
 
-/// <summary>The same, each with FP32 queries, keys and values and with BF16 ones, which some compute by other kernels.</summary>
+/// <summary>The same, each with every type of keys and values; queries have it too, or are BF16 beside bytes.</summary>
 public sealed class InstructionSetsAndTypes : TheoryData<string, ElementType>
 {
     public InstructionSetsAndTypes()
     {
         foreach (string name in InstructionSets.Names)
         {
-            Add(name, ElementType.Float32);
-            Add(name, ElementType.BFloat16);
+            foreach (ElementType type in ElementTypes.All) Add(name, type);
         }
     }
 }

@@ -11,7 +11,7 @@ public sealed class KvCacheTests
     public void What_was_written_can_be_read_in_every_element_type()
     {
         using CpuBackend backend = new();
-        foreach (ElementType type in ElementTypes.Dense)
+        foreach (ElementType type in ElementTypes.All)
         {
             using var cache = (CpuKvCache)backend.CreateKvCache(Shape with { ElementType = type }, 3);
             (float[] key, float[] value) = Write(cache, 1, Slots(3));
@@ -23,7 +23,7 @@ public sealed class KvCacheTests
     public void Many_tokens_are_written_wherever_their_slots_are()
     {
         using CpuBackend backend = new(new CpuOptions { NumThreads = 3 });
-        foreach (ElementType type in ElementTypes.Dense)
+        foreach (ElementType type in ElementTypes.All)
         {
             using var cache = (CpuKvCache)backend.CreateKvCache(Shape with { ElementType = type }, 12);
             int[] slots = Slots(12);
@@ -74,7 +74,7 @@ public sealed class KvCacheTests
     public void Tokens_are_copied_in_all_layers(int source, int destination, int numTokens)
     {
         using CpuBackend backend = new();
-        foreach (ElementType type in ElementTypes.Dense)
+        foreach (ElementType type in ElementTypes.All)
         {
             using var cache = (CpuKvCache)backend.CreateKvCache(Shape with { ElementType = type }, 2);
             var layers = new (float[] Key, float[] Value)[2];
@@ -115,14 +115,32 @@ public sealed class KvCacheTests
         Assert.Equal(3 * 2 * 64 * (24 + 32) * 2, cache.BytesPerPage);
     }
 
+    [Fact]
+    public void Bytes_take_half_of_the_memory_of_BF16()
+    {
+        using CpuBackend backend = new();
+        long Bytes(ElementType type, int headDim)
+        {
+            using KvCache cache = backend.CreateKvCache(new KvCacheShape(3, 2, headDim, type), 1);
+            return cache.BytesPerPage;
+        }
+        foreach (int headDim in (int[])[64, 128, 256])
+        {
+            Assert.Equal(Bytes(ElementType.BFloat16, headDim), 2 * Bytes(ElementType.Float8E4M3, headDim));
+            Assert.Equal(Bytes(ElementType.BFloat16, headDim), 2 * Bytes(ElementType.Float8E5M2, headDim));
+            Assert.InRange(Bytes(ElementType.Int8, headDim), 0, 0.52 * Bytes(ElementType.BFloat16, headDim));
+        }
+    }
+
     private static int[] Slots(int numPages) => Enumerable.Range(0, numPages * KvCache.PageSize).ToArray();
 
     private static (float[] Key, float[] Value) Write(CpuKvCache cache, int layer, int[] slots)
     {
         var random = new Random(layer);
-        float[] key = RandomTensors.Round(RandomTensors.Normal(random, slots.Length * 72), cache.Shape.ElementType);
-        float[] value = RandomTensors.Round(RandomTensors.Normal(random, slots.Length * 72), cache.Shape.ElementType);
+        float[] key = RandomTensors.Normal(random, slots.Length * 72), value = RandomTensors.Normal(random, slots.Length * 72);
         cache.Write(layer, slots, key, value);
+        KvRounding.Round(key, cache.Shape.HeadDim, cache.Shape.ElementType);
+        KvRounding.Round(value, cache.Shape.HeadDim, cache.Shape.ElementType);
         return (key, value);
     }
 

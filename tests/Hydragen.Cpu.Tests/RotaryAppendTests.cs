@@ -26,12 +26,15 @@ internal static unsafe class CacheReader
         (int outer, int inner, int depth) = isValue ? (element, token, KvCache.PageSize) : (token, element, cache.Shape.HeadDim);
         nint index = outer / 16 * depth * 16;
         index += cache.IsPaired ? inner / 2 * 32 + outer % 16 * 2 + inner % 2 : inner * 16 + outer % 16;
+        Half* scales = (Half*)(head + cache.ScaleOffset) + (isValue ? KvCache.PageSize : 0);
         if (isValue) head += cache.ValueOffset;
         return cache.Shape.ElementType switch
         {
             ElementType.Float32 => ((float*)head)[index],
             ElementType.BFloat16 => BFloat16Bits.ToSingle(((ushort*)head)[index]),
-            _ => (float)((Half*)head)[index],
+            ElementType.Float16 => (float)((Half*)head)[index],
+            ElementType.Int8 => (head[index] & 0x7F) * (head[index] >= 0x80 ? -1 : 1) * (float)scales[token],
+            _ => Float8Bits.ToSingle(head[index], cache.Shape.ElementType),
         };
     }
 }

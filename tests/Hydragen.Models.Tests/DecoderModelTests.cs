@@ -95,6 +95,8 @@ public sealed class DecoderModelTests
         Assert.Throws<ArgumentException>(() => model.Forward([1, 2, 3, 4], [0, 1, 2, 3], Plan(4), [1], cache, logits));
         model.Forward([], [], Plan(0), [], cache, []);
         Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { ComputeType = (ElementType)99 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { ComputeType = ElementType.Int8 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { KvType = (ElementType)99 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { MaxBatchRows = 0 });
     }
 

@@ -190,9 +190,10 @@ public static class AttentionConformance
     /// <summary>Rows that see nothing.</summary>
     public static void RowsWithoutKeys(IAttentionBackend backend)
     {
-        foreach (ElementType type in ElementTypes.Dense)
+        foreach (ElementType type in ElementTypes.All)
         {
-            var scenario = new Scenario(new AttentionShape(4, 2, 24), 13) { Type = type, OutputType = type, Options = new AttentionOptions { SlidingWindow = 4 } };
+            ElementType outputType = Scenario.QueryTypeFor(type);
+            var scenario = new Scenario(new AttentionShape(4, 2, 24), 13) { Type = type, OutputType = outputType, Options = new AttentionOptions { SlidingWindow = 4 } };
             int root = scenario.AddNode(-1, 100), middle = scenario.AddNode(root, 0);
             scenario.AddSequence(middle, 3, 0);
             scenario.AddSequence(-1, 2, 0);
@@ -203,7 +204,7 @@ public static class AttentionConformance
             Assert.All(output[(3 * 96)..], x => Assert.Equal(0, x));
             Assert.All(logs[12..], x => Assert.Equal(float.NegativeInfinity, x));
 
-            var narrow = new Scenario(new AttentionShape(4, 2, 24), 13) { Type = type, OutputType = type, Options = new AttentionOptions { SlidingWindow = 1 } };
+            var narrow = new Scenario(new AttentionShape(4, 2, 24), 13) { Type = type, OutputType = outputType, Options = new AttentionOptions { SlidingWindow = 1 } };
             narrow.AddSequence(narrow.AddNode(-1, 2100), 3, 0);
             narrow.Fill();
             (output, logs) = narrow.Run(backend, narrow.Plan());

@@ -86,6 +86,8 @@ public static class Tolerance
     {
         ElementType.BFloat16 => Math.Abs(value) * Math.Pow(2, -8),
         ElementType.Float16 => Math.Abs(value) * Math.Pow(2, -11) + Math.Pow(2, -25),
+        ElementType.Float8E4M3 => Math.Abs(value) * Math.Pow(2, -4) + Math.Pow(2, -10),
+        ElementType.Float8E5M2 => Math.Abs(value) * Math.Pow(2, -3) + Math.Pow(2, -17),
         _ => Math.Abs(value) * Math.Pow(2, -24),
     };
 }

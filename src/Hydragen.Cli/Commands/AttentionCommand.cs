@@ -23,15 +23,13 @@ internal static class AttentionCommand
           sequence.{i}.log_sum_exp              [queryLength, numHeads]
         """;
 
-    private static readonly ElementType[] Types = [.. ElementTypes.Dense];
-
     public static Command Create(Terminal terminal)
     {
         var command = new Verb("attention", "Run the attention operator on the tensors of a safetensors file.", Details);
         var input = new Option<string>("--input") { Description = "Safetensors file to read.", Required = true };
         var output = new Option<string>("--output") { Description = "Safetensors file to write.", Required = true };
         Option<string> sharing = SamplingArguments.MakeSharing();
-        Option<string> kvType = MakeType("--kv-type", "How keys and values are stored."), queryType = MakeType("--query-type", "What queries are rounded to.");
+        Option<string> kvType = MakeType("--kv-type", "How keys and values are stored.", ElementTypes.All), queryType = MakeType("--query-type", "What queries are rounded to.", ElementTypes.Dense);
         Option<string> device = DeviceArguments.MakeDevice();
         var reference = new Option<bool>("--reference") { Description = "Use the FP64 reference." };
         var threads = ModelArguments.MakeThreads();
@@ -62,7 +60,7 @@ internal static class AttentionCommand
                     using IAttentionBackend backend = DeviceArguments.CreateBackend(parsed.GetValue(device)!, parsed.GetValue(threads));
                     return SharedPrefixAttention.Compute(
                         backend, attention.Shape, attention.Options, attention.Nodes, attention.Sequences,
-                        SamplingArguments.ParseSharing(parsed.GetValue(sharing)), ParseType(parsed.GetValue(kvType)!), ParseType(parsed.GetValue(queryType)!));
+                        SamplingArguments.ParseSharing(parsed.GetValue(sharing)), ElementTypes.Parse(parsed.GetValue(kvType)!), ElementTypes.Parse(parsed.GetValue(queryType)!));
                 }
                 catch (ArgumentException exception)
                 {
@@ -73,10 +71,8 @@ internal static class AttentionCommand
         return command;
     }
 
-    private static Option<string> MakeType(string name, string description) =>
-        Values.Choice(name, description, ElementType.Float32.ShortName(), [.. Types.Select(type => type.ShortName())]);
-
-    private static ElementType ParseType(string name) => Types.Single(type => type.ShortName() == name);
+    private static Option<string> MakeType(string name, string description, IReadOnlyList<ElementType> types) =>
+        Values.Choice(name, description, ElementType.Float32.ShortName(), [.. types.Select(type => type.ShortName())]);
 
     private static void Write(string path, AttentionCase attention, SharedPrefixResult[] results)
     {

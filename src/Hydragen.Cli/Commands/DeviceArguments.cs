@@ -16,8 +16,15 @@ internal static class DeviceArguments
     public static Option<string> MakeDevice() => Values.Choice("--device", "What computes: the processor, or an NVIDIA GPU.", Cpu, Cpu, Cuda);
 
     public static Option<string> MakeComputeType() => Values.Choice(
-        "--compute-type", "Type of activations and KV memory; auto is f32 on the processor, and the type of the weights on a GPU.", Automatic,
+        "--compute-type", "Type of activations; auto is f32 on the processor, and the type of the weights on a GPU.", Automatic,
         [Automatic, .. ElementTypes.Dense.Select(type => type.ShortName())]);
+
+    public static Option<string> MakeKvType() => Values.Choice(
+        "--kv-type", "Type of KV memory; auto is that of the activations. int8 and fp8 take half of the memory of bf16, and logits differ a little.", Automatic,
+        [Automatic, .. ElementTypes.All.Select(type => type.ShortName())]);
+
+    /// <summary>The type that was asked for, or null for that of the activations.</summary>
+    public static ElementType? ParseKvType(string? name) => name is null or Automatic ? null : ElementTypes.Parse(name);
 
     /// <summary>The type that was asked for, or null to leave the choice to the backend.</summary>
     public static ElementType? ParseComputeType(string? name) => name is null or Automatic ? null : ElementTypes.Dense.First(type => type.ShortName() == name);

@@ -26,10 +26,10 @@ internal sealed class AmxOperatorSet(AmxTile tile, PairTile pairTile) : PairOper
     public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache)
     {
         int headDim = cache.Shape.HeadDim;
-        if (queryType != ElementType.BFloat16 || !cache.IsPaired || headDim % AmxTileEmitter.TileDepth != 0) return base.AttentionFor(queryType, cache);
+        if (queryType != ElementType.BFloat16 || !ReadsAsPairs(cache.Shape.ElementType) || headDim % AmxTileEmitter.TileDepth != 0) return base.AttentionFor(queryType, cache);
         if (!_attention.TryGetValue(headDim, out PairAttentionJob? job))
         {
-            job = new PairAttentionJob(new AmxPairProduct(tile), AmxAttention.Get(headDim, out _));
+            job = new PairAttentionJob(new AmxPairProduct(tile), fused: AmxAttention.Get(headDim, out _));
             _attention.Add(headDim, job);
         }
         return job;

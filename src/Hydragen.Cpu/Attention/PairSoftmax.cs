@@ -54,9 +54,11 @@ internal static unsafe class PairSoftmax
     /// <param name="laneSums">FP32 <c>[16]</c>: the weights are added, before they are rounded.</param>
     /// <param name="sums">FP32 <c>[sumSize]</c>, scaled when the reference moves.</param>
     /// <param name="sumSize">A multiple of 16.</param>
+    /// <param name="scales">FP32 <c>[unitKeys]</c> that the weights of visible keys are multiplied with before they are rounded, or null.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Update(
-        float* scores, float factor, int low, int high, int begin, int end, ushort* weights, ref float reference, float* laneSums, float* sums, int sumSize)
+        float* scores, float factor, int low, int high, int begin, int end, ushort* weights, ref float reference, float* laneSums, float* sums, int sumSize,
+        float* scales = null)
     {
         if (low >= high)
         {
@@ -68,7 +70,7 @@ internal static unsafe class PairSoftmax
             int strip = low / TileShape.StripWidth * TileShape.StripWidth;
             reference = Reference(scores, factor, low, Math.Min(high, strip + TileShape.StripWidth));
         }
-        Vector512<float> sum = Weigh(scores, factor, low, high, begin, end, weights, reference);
+        Vector512<float> sum = Weigh(scores, factor, low, high, begin, end, weights, reference, scales);
         if (Vector512.GreaterThanAny(sum, Vector512.Create(LargestSum)))
         {
             float raised = Reference(scores, factor, low, high);
@@ -77,7 +79,7 @@ internal static unsafe class PairSoftmax
                 Scale(laneSums, TileShape.StripWidth, reference - raised);
                 Scale(sums, sumSize, reference - raised);
                 reference = raised;
-                sum = Weigh(scores, factor, low, high, begin, end, weights, reference);
+                sum = Weigh(scores, factor, low, high, begin, end, weights, reference, scales);
             }
         }
         Vector512.Store(Vector512.Load(laneSums) + sum, laneSums);
@@ -130,13 +132,18 @@ internal static unsafe class PairSoftmax
 
     // Two strips at a time, whose weights are added to one another first, as the generated kernel does.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static Vector512<float> Weigh(float* scores, float factor, int low, int high, int begin, int end, ushort* weights, float reference)
+    private static Vector512<float> Weigh(float* scores, float factor, int low, int high, int begin, int end, ushort* weights, float reference, float* scales)
     {
         Vector512<float> sum = default, factors = Vector512.Create(factor), references = Vector512.Create(reference);
         for (int i = begin; i < end; i += 2 * TileShape.StripWidth)
         {
             Vector512<float> first = WeighStrip(scores, i, factors, references, low, high), second = WeighStrip(scores, i + TileShape.StripWidth, factors, references, low, high);
             sum = first + second + sum;
+            if (scales != null)
+            {
+                first = Visible(first * Vector512.Load(scales + i), i, low, high, 0);
+                second = Visible(second * Vector512.Load(scales + i + TileShape.StripWidth), i + TileShape.StripWidth, low, high, 0);
+            }
             Store(first, weights + i);
             Store(second, weights + i + TileShape.StripWidth);
         }
@@ -153,15 +160,15 @@ internal static unsafe class PairSoftmax
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Visible(Vector512<float> values, int first, int low, int high)
+    private static Vector512<float> Visible(Vector512<float> values, int first, int low, int high, float other = float.NegativeInfinity)
     {
         if (first >= low && first + TileShape.StripWidth <= high) return values;
         Vector512<int> index = Vector512<int>.Indices + Vector512.Create(first);
         Vector512<int> visible = Vector512.GreaterThanOrEqual(index, Vector512.Create(low)) & Vector512.LessThan(index, Vector512.Create(high));
-        return Vector512.ConditionalSelect(visible.AsSingle(), values, Vector512.Create(float.NegativeInfinity));
+        return Vector512.ConditionalSelect(visible.AsSingle(), values, Vector512.Create(other));
     }
 
-    /// <summary>Rounds to BF16. The weights are not negative; what a NaN becomes does not matter, since its row's sum is NaN.</summary>
+    /// <summary>Rounds to BF16. The weights are not negative; a NaN of the processor stays one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Vector512<float> weight, ushort* destination)
     {

@@ -3,7 +3,7 @@ using Iced.Intel;
 
 namespace Hydragen.Cpu;
 
-/// <summary>A register tile of generated kernels, one for each of 1 to 6 rows × 1, 2 or 4 strips. Immutable; calls may run on any thread.</summary>
+/// <summary>A register tile of generated kernels, one for each of 1 to 6 rows, or fewer, × 1, 2 or 4 strips. Immutable; calls may run on any thread.</summary>
 internal sealed unsafe class GeneratedTile : RegisterTile, IDisposable
 {
     private static readonly int[] StripCounts = [1, 2, 4];
@@ -13,18 +13,26 @@ internal sealed unsafe class GeneratedTile : RegisterTile, IDisposable
 
     /// <summary>Generates the kernels.</summary>
     /// <param name="emit">Emits the kernel of some rows × strips; its argument is a pointer to <see cref="TileArguments"/>.</param>
+    /// <param name="maxRows">The most rows of a kernel, at most 6.</param>
     /// <exception cref="PlatformNotSupportedException">The system does not hand out executable memory.</exception>
-    public GeneratedTile(Action<Assembler, int, int> emit)
+    public GeneratedTile(Action<Assembler, int, int> emit, int maxRows = TileShape.MaxRows)
     {
+        MaxRows = maxRows;
         var builder = new CodeBuilder();
-        foreach ((int rows, int strips) in Sizes) _kernels[Index(rows, strips)] = builder.Add(code => emit(code, rows, strips));
+        foreach ((int rows, int strips) in SizesUpTo(maxRows)) _kernels[Index(rows, strips)] = builder.Add(code => emit(code, rows, strips));
         _code = builder.Build();
-        foreach ((int rows, int strips) in Sizes) _kernels[Index(rows, strips)] += _code.Address;
+        foreach ((int rows, int strips) in SizesUpTo(maxRows)) _kernels[Index(rows, strips)] += _code.Address;
     }
 
+    /// <inheritdoc/>
+    public override int MaxRows { get; }
+
     /// <summary>Rows and strips of every kernel.</summary>
-    public static IEnumerable<(int Rows, int Strips)> Sizes =>
-        from rows in Enumerable.Range(1, TileShape.MaxRows) from strips in StripCounts select (rows, strips);
+    public static IEnumerable<(int Rows, int Strips)> Sizes => SizesUpTo(TileShape.MaxRows);
+
+    /// <summary>The same for kernels of fewer rows.</summary>
+    public static IEnumerable<(int Rows, int Strips)> SizesUpTo(int maxRows) =>
+        from rows in Enumerable.Range(1, maxRows) from strips in StripCounts select (rows, strips);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -7,7 +7,9 @@ namespace Hydragen.Cpu;
 /// Pages <c>[layer][kvHead]</c> of keys and values, each a matrix in strips like <see cref="CpuMatrix"/>: keys as 4 strips of 16 tokens,
 /// <c>[4][headDim][16]</c>, so that scores vectorise over keys; values as strips of 16 elements, <c>[paddedHeadDim / 16][64][16]</c>, so
 /// that their sum vectorises over elements. For instruction sets with dot products of pairs, BF16 neighbours along the sum lie
-/// together: <c>[4][headDim / 2][16][2]</c> and <c>[paddedHeadDim / 16][32][16][2]</c>. Pages live in chunks that never move.
+/// together: <c>[4][headDim / 2][16][2]</c> and <c>[paddedHeadDim / 16][32][16][2]</c>. So do bytes, for every instruction set, with a sign in
+/// bit 7 and a magnitude below (<see cref="IByteFormat"/>). Behind the values of INT8 stand the scales, FP16 <c>[64]</c> of the keys and
+/// <c>[64]</c> of the values. Pages live in chunks that never move.
 /// </summary>
 internal sealed unsafe class CpuKvCache : KvCache
 {
@@ -30,9 +32,11 @@ internal sealed unsafe class CpuKvCache : KvCache
         _pool = pool;
         _write = new KvWriteJob(this, converter);
         _elementSize = shape.ElementType.SizeInBytes();
-        IsPaired = pairsBFloat16 && shape.ElementType == ElementType.BFloat16;
+        IsPaired = shape.ElementType.IsByte() || (pairsBFloat16 && shape.ElementType == ElementType.BFloat16);
         PaddedHeadDim = TileShape.PadToStrips(shape.HeadDim);
-        HeadBytes = (long)PageSize * (shape.HeadDim + PaddedHeadDim) * _elementSize;
+        ScaleOffset = (long)PageSize * (shape.HeadDim + PaddedHeadDim) * _elementSize;
+        HasScales = shape.ElementType.ScaleSizeInBytes() > 0;
+        HeadBytes = ScaleOffset + 2L * PageSize * shape.ElementType.ScaleSizeInBytes();
         BytesPerPage = HeadBytes * shape.NumLayers * shape.NumKvHeads;
         Reserve(numPages);
     }
@@ -43,8 +47,14 @@ internal sealed unsafe class CpuKvCache : KvCache
     /// <summary>Elements of a value: headDim rounded up to 16, the rest zero.</summary>
     public int PaddedHeadDim { get; }
 
-    /// <summary>Bytes of one head's keys and values in a page.</summary>
+    /// <summary>Bytes of one head's keys, values and scales in a page.</summary>
     public long HeadBytes { get; }
+
+    /// <summary>Whether elements are multiplied by a scale that a token's key, or value, of a head shares.</summary>
+    public bool HasScales { get; }
+
+    /// <summary>Bytes from a head's keys to the scales of the keys; those of the values follow.</summary>
+    public long ScaleOffset { get; }
 
     /// <summary>Bytes from a head's keys to its values.</summary>
     public long ValueOffset => (long)PageSize * Shape.HeadDim * _elementSize;
@@ -108,7 +118,13 @@ internal sealed unsafe class CpuKvCache : KvCache
         for (int head = 0; head < Shape.NumLayers * Shape.NumKvHeads; head++, source += HeadBytes, destination += HeadBytes)
         {
             if (_elementSize == sizeof(float)) CopyTokens((uint*)source, from, (uint*)destination, to, numTokens);
-            else CopyTokens((ushort*)source, from, (ushort*)destination, to, numTokens);
+            else if (_elementSize == sizeof(ushort)) CopyTokens((ushort*)source, from, (ushort*)destination, to, numTokens);
+            else CopyTokens(source, from, destination, to, numTokens);
+            if (!HasScales) continue;
+            for (int kind = 0; kind < 2; kind++)
+            {
+                new ReadOnlySpan<Half>(Scales(source, kind) + from, numTokens).CopyTo(new Span<Half>(Scales(destination, kind) + to, numTokens));
+            }
         }
     }
 
@@ -140,11 +156,18 @@ internal sealed unsafe class CpuKvCache : KvCache
             case ElementType.Float32:
                 Scatter((uint*)head, token, (uint*)key, (uint*)value);
                 break;
-            default:
+            case ElementType.BFloat16 or ElementType.Float16:
                 ushort* rounded = stackalloc ushort[2 * AttentionShape.MaxHeadDim];
                 converter.FromSingle(key, (byte*)rounded, Shape.ElementType, Shape.HeadDim);
                 converter.FromSingle(value, (byte*)(rounded + Shape.HeadDim), Shape.ElementType, Shape.HeadDim);
                 Scatter((ushort*)head, token, rounded, rounded + Shape.HeadDim);
+                break;
+            default:
+                byte* bytes = stackalloc byte[2 * AttentionShape.MaxHeadDim];
+                Half keyScale = converter.Bytes.FromSingle(key, Shape.ElementType, Shape.HeadDim, bytes);
+                Half valueScale = converter.Bytes.FromSingle(value, Shape.ElementType, Shape.HeadDim, bytes + Shape.HeadDim);
+                Scatter(head, token, bytes, bytes + Shape.HeadDim);
+                if (HasScales) (Scales(head, 0)[token], Scales(head, 1)[token]) = (keyScale, valueScale);
                 break;
         }
     }
@@ -158,6 +181,9 @@ internal sealed unsafe class CpuKvCache : KvCache
         _pages = [];
         _numPages = 0;
     }
+
+    /// <summary>The scales of a head's keys (0) or values (1), <c>[64]</c>.</summary>
+    private Half* Scales(byte* head, int kind) => (Half*)(head + ScaleOffset) + kind * PageSize;
 
     /// <summary>Index of a key's element in a head's page; elements 2i and 2i + 1 of a pair stand side by side, or 16 apart.</summary>
     private nint KeyIndex(int token, int element)

@@ -6,11 +6,18 @@ namespace Hydragen.Cpu;
 /// <summary>Converts runs of elements between FP32 and a stored type.</summary>
 internal abstract unsafe class ElementConverter
 {
+    /// <summary>The conversions of bytes.</summary>
+    public abstract ByteConverter Bytes { get; }
+
     /// <summary>Widens <paramref name="count"/> stored elements.</summary>
     public abstract void ToSingle(byte* source, ElementType type, float* destination, nint count);
 
-    /// <summary>Takes rows of 16 BF16 pairs apart into two FP32 rows of 16 each; <paramref name="count"/> is a multiple of 32.</summary>
-    public abstract void PairsToSingle(ushort* source, float* destination, nint count);
+    /// <summary>Takes rows of 16 BF16 pairs apart into two FP32 rows of 16 each.</summary>
+    /// <param name="source">BF16 <c>[count / 32][16][2]</c>.</param>
+    /// <param name="destination">Receives FP32 <c>[count / 16][16]</c>.</param>
+    /// <param name="count">A multiple of 32.</param>
+    /// <param name="ahead">Bytes from what is read to what is worth fetching meanwhile; 0 for nothing.</param>
+    public abstract void PairsToSingle(ushort* source, float* destination, nint count, nint ahead);
 
     /// <summary>Rounds <paramref name="count"/> elements to nearest, ties to even.</summary>
     public abstract void FromSingle(float* source, byte* destination, ElementType type, nint count);
@@ -21,6 +28,8 @@ internal sealed unsafe class ElementConverter<S, V> : ElementConverter
     where S : struct, ISimd<V>
     where V : struct
 {
+    public override ByteConverter Bytes { get; } = new ByteConverter<S, V>();
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void ToSingle(byte* source, ElementType type, float* destination, nint count)
     {
@@ -33,10 +42,11 @@ internal sealed unsafe class ElementConverter<S, V> : ElementConverter
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void PairsToSingle(ushort* source, float* destination, nint count)
+    public override void PairsToSingle(ushort* source, float* destination, nint count, nint ahead)
     {
         for (nint i = 0; i < count; i += 2 * TileShape.StripWidth)
         {
+            if (ahead != 0) S.Prefetch((byte*)(source + i) + ahead);
             for (nint lane = 0; lane < TileShape.StripWidth; lane += S.Lanes)
             {
                 V pairs = S.Load((float*)(source + i) + lane);

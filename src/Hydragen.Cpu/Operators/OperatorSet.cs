@@ -37,6 +37,9 @@ internal abstract class OperatorSet
     /// <summary>Whether matrices of BF16 are to be packed in pairs.</summary>
     public virtual bool PairsBFloat16 => false;
 
+    /// <summary>Whether attention of BF16 queries multiplies keys and values of a type as BF16 pairs.</summary>
+    public virtual bool ReadsAsPairs(ElementType kvType) => false;
+
     public abstract NormJob Norm { get; }
 
     public abstract RotaryAppendJob RotaryAppend { get; }
@@ -57,7 +60,7 @@ internal class OperatorSet<S, V> : OperatorSet
     where S : struct, ISimd<V>
     where V : struct
 {
-    private readonly AttentionJob _attention = new VectorAttentionJob<S, V>();
+    private readonly AttentionJob _attention = new VectorAttentionJob<S, V>(S.Lanes == TileShape.StripWidth ? HalfTile.Shared : null);
 
     public override ElementConverter Converter { get; } = new ElementConverter<S, V>();
 
@@ -87,12 +90,19 @@ internal class OperatorSet<S, V> : OperatorSet
 /// <summary>AVX-512 with generated matrix products over BF16 pairs.</summary>
 internal class PairOperatorSet(PairTile tile) : OperatorSet<Simd512, Vector512<float>>
 {
-    private readonly PairAttentionJob _attention = new(new VectorPairProduct(tile));
+    private readonly PairAttentionJob?[] _attention = new PairAttentionJob?[ElementTypes.All.Count];
 
     public override LinearJob Linear { get; } = new PairLinearJob(tile);
 
     public override bool PairsBFloat16 => true;
 
-    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache) =>
-        queryType == ElementType.BFloat16 && cache.IsPaired ? _attention : base.AttentionFor(queryType, cache);
+    public override bool ReadsAsPairs(ElementType kvType) => kvType == ElementType.BFloat16 || (kvType.IsByte() && ByteTable.IsSupported);
+
+    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache)
+    {
+        ElementType kvType = cache.Shape.ElementType;
+        if (queryType != ElementType.BFloat16 || !ReadsAsPairs(kvType)) return base.AttentionFor(queryType, cache);
+        return _attention[(int)kvType] ??= new PairAttentionJob(
+            new VectorPairProduct(tile), kvType.IsByte() && ByteTile.For(kvType) is { } byteTile ? new BytePairProduct(byteTile) : null);
+    }
 }

@@ -6,21 +6,25 @@ using Hydragen.Core;
 namespace Hydragen.Cpu;
 
 /// <summary>
-/// Attention of BF16 queries over a paired BF16 cache: scores and weighted values are products over BF16 pairs, sums and softmax are FP32.
-/// Weights are rounded to BF16 before they meet the values, as the hardware multiplies nothing wider.
+/// Attention of BF16 queries over a paired cache of BF16 or of bytes: scores and weighted values are products over BF16 pairs, sums and
+/// softmax are FP32. Weights are rounded to BF16 before they meet the values, as the hardware multiplies nothing wider. Bytes are widened to
+/// BF16, exactly: in the product for few vectors, once a page for many. Scales are multiplied into the scores and into the weights.
 /// </summary>
 /// <remarks>
 /// A vector's result depends on nothing but its own query, keys, values and where its segment starts in a page: products add in order
 /// of keys whatever the block, keys that a vector may not see have weight zero, and values that are not finite never meet such a zero.
 /// </remarks>
-internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention? fused = null) : AttentionJob
+/// <param name="product">The product of BF16 with BF16.</param>
+/// <param name="byteProduct">The product of BF16 with the bytes of the cache, with the same bits; null where there is none.</param>
+/// <param name="fused">The kernel for whole units of BF16, or null.</param>
+internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? byteProduct = null, AmxAttention? fused = null) : AttentionJob
 {
     // As many as a pass over a unit of keys serves: their scores, weights and sums stay in the first-level cache.
     private const int BlockVectors = AmxAttentionEmitter.Rows;
     private const int BlocksPerItem = 8;
     private const int MaxUnitPages = PairSoftmax.MaxUnitKeys / KvCache.PageSize;
     private const int GroupKeys = 32;
-    private const int PageStripBytes = KvCache.PageSize * TileShape.StripWidth * sizeof(ushort);
+    private const int PageStripSize = KvCache.PageSize * TileShape.StripWidth, PageStripBytes = PageStripSize * sizeof(ushort);
 
     private int UnitKeys => fused?.UnitKeys ?? PairSoftmax.UnitKeys(Shape.HeadDim);
 
@@ -30,7 +34,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
 
     public override int VectorMultiple => BlockVectors;
 
-    public override int ScratchPerWorker(int headDim) => Block.Size(headDim) / sizeof(float);
+    public override int ScratchPerWorker(int headDim) => Block.Size(headDim, Cache.Shape.ElementType.IsByte()) / sizeof(float);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
@@ -38,12 +42,13 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
         byte* scratch = (byte*)(Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim));
         product.Begin();
-        // The whole units that the block before passed over.
+        // The whole units that the block before passed over, and the pages that were widened.
         (int Page, int Count) units = default;
+        uint widened = 0;
         for (int first = 0; first < work.NumVectors; first += BlockVectors)
         {
             AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
-            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / BlockVectors, ref units, scratch);
+            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / BlockVectors, work.NumVectors, ref units, ref widened, scratch);
         }
         product.End();
     }
@@ -54,7 +59,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Run(in AttentionItem item, in AttentionItem nextItem, int blockIndex, ref (int Page, int Count) units, byte* scratch)
+    private void Run(
+        in AttentionItem item, in AttentionItem nextItem, int blockIndex, int numVectors, ref (int Page, int Count) units, ref uint widened, byte* scratch)
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
@@ -64,28 +70,31 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         int unitPages = UnitKeys / KvCache.PageSize;
         bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
+        bool isByte = Cache.Shape.ElementType.IsByte(), widens = isByte && (byteProduct is null || numVectors > AttentionWork.MaxReadBoundVectors);
+        bool isFused = fused is not null && !Cache.HasScales && (widens ? !isReadBound : !isByte);
         Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit], ahead = stackalloc nuint[AttentionWork.PagesPerSplit];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += unitPages)
         {
-            if (fused is not null)
+            if (isFused)
             {
                 int numWhole = CountWholeUnits(block, segment, endPage, page);
                 // One unit of a few vectors gains nothing: there is no unit beside whose values it could be weighed.
                 if (numWhole > (isReadBound ? 1 : 0))
                 {
                     int numPages = numWhole * unitPages;
-                    for (int i = 0; i < numPages; i++) wholeUnits[i] = Address(pages[page + i], item.KvHead);
+                    for (int i = 0; i < numPages; i++) wholeUnits[i] = widens ? Widened(block, page + i, Address(pages[page + i], item.KvHead), 0, ref widened) : Address(pages[page + i], item.KvHead);
                     Span<nuint> fetched = ahead[..(isReadBound ? unitPages : numPages)];
-                    FindAhead(item, nextItem, pages[..endPage], page + numPages, fetched);
-                    int numDone = fused.Run(
+                    if (widens) wholeUnits[..fetched.Length].CopyTo(fetched);
+                    else FindAhead(item, nextItem, pages[..endPage], page + numPages, fetched);
+                    int numDone = fused!.Run(
                         block.State, block.Fused, block.Sums, block.Lanes, item.NumVectors, wholeUnits[..numPages], fetched, blockIndex,
-                        isFirst: units != (page, numWhole), (nint)Cache.ValueOffset, Options.ScaleFor(Shape.HeadDim) * Log2E);
+                        isFirst: units != (page, numWhole), KvCache.PageSize * Shape.HeadDim * sizeof(ushort), Options.ScaleFor(Shape.HeadDim) * Log2E);
                     units = (page, numWhole);
                     page += unitPages * numDone;
                     if (page >= endPage) break;
                 }
             }
-            Unit unit = new() { NumPages = Math.Min(unitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
+            Unit unit = new() { IsByte = isByte && !widens, NumPages = Math.Min(unitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
             int low = page == 0 ? segment.FirstSlot : 0;
             int high = Math.Min(unit.NumPages * KvCache.PageSize, segment.FirstSlot + segment.NumKeys - page * KvCache.PageSize);
             if (segment.Mask == AttentionMask.Causal && unit.Position + low > block.LastPosition) break;
@@ -97,6 +106,12 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             {
                 FindAhead(item, nextItem, pages[..endPage], page + unitPages, ahead[..unit.NumPages]);
                 for (int i = 0; i < unit.NumPages; i++) unit.Ahead[i] = (nint)(ahead[i] - unit.Pages[i]);
+            }
+            if (Cache.HasScales) LoadScales(block, unit);
+            for (int i = 0; widens && i < unit.NumPages; i++)
+            {
+                unit.Pages[i] = Widened(block, page + i, unit.Pages[i], unit.Ahead[i], ref widened);
+                unit.Ahead[i] = 0;
             }
             Score(block, unit);
             Weigh(block, unit);
@@ -132,6 +147,34 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         {
             ahead[i] = page < pages.Length ? Address(pages[page], item.KvHead)
                 : Address(Work.Plan.PageTable[next.FirstPage + Math.Min(nextPage++, lastPage)], nextItem.KvHead);
+        }
+    }
+
+    /// <summary>A page of bytes as BF16, in the worker's memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private nuint Widened(in Block block, int page, nuint address, nint ahead, ref uint widened)
+    {
+        int index = page % AttentionWork.PagesPerSplit;
+        int size = KvCache.PageSize * (Shape.HeadDim + block.SumSize);
+        ushort* copy = block.Pages + index * size;
+        if ((widened & (1u << index)) == 0) ByteTable.ToPairs((byte*)address, Cache.Shape.ElementType, size, copy, ahead);
+        widened |= 1u << index;
+        return (nuint)copy;
+    }
+
+    /// <summary>Scales of the keys of a unit, then of the values.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void LoadScales(in Block block, in Unit unit)
+    {
+        for (int page = 0; page < unit.NumPages; page++)
+        {
+            byte* scales = (byte*)unit.Pages[page] + Cache.ScaleOffset;
+            for (int kind = 0; kind < 2; kind++)
+            {
+                Converter.ToSingle(
+                    scales + kind * KvCache.PageSize * sizeof(ushort), ElementType.Float16,
+                    block.Scales + kind * PairSoftmax.MaxUnitKeys + page * KvCache.PageSize, KvCache.PageSize);
+            }
         }
     }
 
@@ -187,14 +230,15 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Score(in Block block, in Unit unit)
     {
-        nint stripBytes = Shape.HeadDim * TileShape.StripWidth * sizeof(ushort);
+        nint stripBytes = Shape.HeadDim * TileShape.StripWidth * unit.ElementSize;
+        PairProduct unitProduct = unit.IsByte ? byteProduct! : product;
         const int stripsPerPage = KvCache.PageSize / TileShape.StripWidth;
         int first = unit.Low / TileShape.StripWidth, end = (unit.High + TileShape.StripWidth - 1) / TileShape.StripWidth;
         for (int page = 0; page < unit.NumPages; page++)
         {
             int from = Math.Max(first, page * stripsPerPage), to = Math.Min(end, (page + 1) * stripsPerPage);
             if (from >= to) continue;
-            product.Multiply(
+            unitProduct.Multiply(
                 block.NumVectors, to - from, block.Queries, block.QueryStride, (byte*)unit.Pages[page] + (from - page * stripsPerPage) * stripBytes, stripBytes,
                 block.Scores + from * TileShape.StripWidth, PairSoftmax.MaxUnitKeys * sizeof(float), Shape.HeadDim, adds: false, unit.Ahead[page]);
         }
@@ -208,12 +252,19 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         for (int i = 0; i < block.NumVectors; i++)
         {
             float* scores = block.Scores + i * PairSoftmax.MaxUnitKeys;
+            if (Cache.HasScales) Scale(scores, block.Lows[i], block.Highs[i], block.Scales);
             if (!isPlain) Bias(scores, block.Lows[i], block.Highs[i], scale, block.Slopes[i], unit.Position - block.Positions[i]);
             PairSoftmax.Update(
                 scores, isPlain ? scale * Log2E : 1, block.Lows[i], block.Highs[i], GroupDown(unit.Low), GroupUp(unit.High),
                 block.Weights + i * PairSoftmax.MaxUnitKeys, ref block.References[i], block.Lanes + i * TileShape.StripWidth,
-                block.Sums + i * block.SumSize, block.SumSize);
+                block.Sums + i * block.SumSize, block.SumSize, Cache.HasScales ? block.Scales + PairSoftmax.MaxUnitKeys : null);
         }
+    }
+
+    private static void Scale(float* scores, int low, int high, float* scales)
+    {
+        for (int i = low / TileShape.StripWidth * TileShape.StripWidth; i < high; i += TileShape.StripWidth)
+            Vector512.Store(Vector512.Load(scores + i) * Vector512.Load(scales + i), scores + i);
     }
 
     private void Bias(float* scores, int low, int high, float scale, float slope, int distance)
@@ -236,11 +287,23 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             int low = Math.Max(0, unit.Low - offset), high = Math.Min(KvCache.PageSize, unit.High - offset);
             if (low >= high) continue;
             int from = GroupDown(low), to = GroupUp(high);
-            byte* values = (byte*)unit.Pages[page] + Cache.ValueOffset;
+            byte* values = (byte*)unit.Pages[page] + (nint)KvCache.PageSize * Shape.HeadDim * unit.ElementSize;
             nint ahead = unit.Ahead[page];
             ushort* weights = block.Weights + offset + from;
-            bool isUniform = unit.CommonLow - offset <= low && unit.CommonHigh - offset >= high;
-            if (!isUniform || low > from || high < to)
+            bool isUniform = unit.CommonLow - offset <= low && unit.CommonHigh - offset >= high, isWhole = isUniform && low == from && high == to;
+            if (unit.IsByte && isWhole)
+            {
+                byteProduct!.Multiply(
+                    block.NumVectors, block.SumSize / TileShape.StripWidth, (byte*)weights, PairSoftmax.MaxUnitKeys * sizeof(ushort),
+                    values + from * TileShape.StripWidth, PageStripSize, block.Sums, block.SumSize * sizeof(float), to - from, adds: true, ahead);
+                continue;
+            }
+            if (unit.IsByte)
+            {
+                values = (byte*)WidenedValues(block, values, from, to, ahead);
+                ahead = 0;
+            }
+            if (!isWhole)
             {
                 bool isFinite = CopyVisible(values, block.Values, from, to, low, high, ahead);
                 ahead = 0;
@@ -255,6 +318,16 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
                 block.NumVectors, block.SumSize / TileShape.StripWidth, (byte*)weights, PairSoftmax.MaxUnitKeys * sizeof(ushort),
                 values + from * TileShape.StripWidth * sizeof(ushort), PageStripBytes, block.Sums, block.SumSize * sizeof(float), to - from, adds: true, ahead);
         }
+    }
+
+    /// <summary>The values from one token to another as BF16, in the worker's memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private ushort* WidenedValues(in Block block, byte* values, int from, int to, nint ahead)
+    {
+        int offset = from * TileShape.StripWidth;
+        for (int strip = 0; strip < block.SumSize / TileShape.StripWidth; strip++, offset += PageStripSize)
+            ByteTable.ToPairs(values + offset, Cache.Shape.ElementType, (to - from) * TileShape.StripWidth, block.Pages + offset, ahead);
+        return block.Pages;
     }
 
     /// <summary>Copies the values from one token to another, those outside of low to high as zeros; returns whether the rest is finite. Fetches the lines so many bytes ahead.</summary>
@@ -304,6 +377,9 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
     {
         public int NumPages;
 
+        /// <summary>Whether the pages hold bytes; BF16 otherwise.</summary>
+        public bool IsByte;
+
         /// <summary>Absolute position of the first key.</summary>
         public int Position;
 
@@ -313,6 +389,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         /// <summary>First key and end of the keys that all vectors see.</summary>
         public int CommonLow, CommonHigh;
         public PerPage<nuint> Pages;
+
+        public readonly int ElementSize => IsByte ? sizeof(byte) : sizeof(ushort);
         public PerPage<nint> Ahead;
 
         [InlineArray(MaxUnitPages)]
@@ -329,8 +407,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
         private const int Rows = BlockVectors, AloneRows = 16;
 
         public readonly byte* State, Queries, Values, Fused;
-        public readonly float* Scores, Sums, Lanes, References, Slopes, VectorSums;
-        public readonly ushort* Weights, VectorWeights;
+        public readonly float* Scores, Scales, Sums, Lanes, References, Slopes, VectorSums;
+        public readonly ushort* Weights, VectorWeights, Pages;
         public readonly int* Positions, Lows, Highs;
         public readonly int NumVectors, QueryStride, SumSize;
         public int FirstPosition = int.MaxValue, LastPosition = -1;
@@ -345,6 +423,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             Queries = State + AmxAttentionState.QueriesOffset;
             References = (float*)(State + AmxAttentionState.ReferencesOffset);
             Scores = (float*)Take(ref next, Rows * PairSoftmax.MaxUnitKeys * sizeof(float));
+            Scales = (float*)Take(ref next, 2 * PairSoftmax.MaxUnitKeys * sizeof(float));
             Weights = (ushort*)Take(ref next, Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort));
             Sums = (float*)Take(ref next, Rows * SumSize * sizeof(float));
             Lanes = (float*)Take(ref next, Rows * TileShape.StripWidth * sizeof(float));
@@ -356,10 +435,16 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, AmxAttention?
             VectorSums = (float*)Take(ref next, AloneRows * SumSize * sizeof(float));
             VectorWeights = (ushort*)Take(ref next, AloneRows * KvCache.PageSize * sizeof(ushort));
             Fused = Take(ref next, AmxAttention.ScratchBytes);
+            Pages = (ushort*)next;
         }
 
         /// <summary>Bytes that a block takes.</summary>
-        public static int Size(int headDim) => (int)(new Block(0, headDim, null).Fused + AmxAttention.ScratchBytes - (byte*)null);
+        public static int Size(int headDim, bool widens)
+        {
+            var block = new Block(0, headDim, null);
+            int pagesBytes = widens ? AttentionWork.PagesPerSplit * KvCache.PageSize * (headDim + block.SumSize) * sizeof(ushort) : 0;
+            return (int)((byte*)block.Pages - (byte*)null) + pagesBytes;
+        }
 
         private static byte* Take(ref byte* next, int size)
         {

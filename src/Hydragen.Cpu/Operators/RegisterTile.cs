@@ -35,6 +35,49 @@ internal abstract unsafe class RegisterTile
     /// <param name="arguments">The rest; what it points to may move on.</param>
     public abstract void Multiply(int numRows, int numStrips, ref TileArguments arguments);
 
+    /// <summary>Computes any number of rows and strips, four strips at a time.</summary>
+    /// <param name="numRows">Rows of a and c.</param>
+    /// <param name="numStrips">Strips of b and of c, 16 columns each.</param>
+    /// <param name="a"><c>[numRows, depth]</c>, rows <paramref name="aStrideBytes"/> apart.</param>
+    /// <param name="aStrideBytes">Bytes.</param>
+    /// <param name="b">The strips, <paramref name="stripStrideBytes"/> apart.</param>
+    /// <param name="stripStrideBytes">Bytes.</param>
+    /// <param name="c">FP32 <c>[numRows, 16 · numStrips]</c>, rows <paramref name="cStrideBytes"/> apart.</param>
+    /// <param name="cStrideBytes">Bytes.</param>
+    /// <param name="depth">Length of the sum.</param>
+    /// <param name="adds">Whether the sums are added to what c holds.</param>
+    /// <param name="ahead">Bytes from each line of b that is read to one that is worth fetching meanwhile; 0 for none.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void MultiplyStrips(
+        int numRows, int numStrips, byte* a, nint aStrideBytes, byte* b, nint stripStrideBytes, float* c, nint cStrideBytes, nint depth, bool adds, nint ahead)
+    {
+        const int stripsPerTile = LinearJob.StripsPerItem;
+        TileArguments arguments = new()
+        {
+            AStrideBytes = aStrideBytes,
+            StripStrideBytes = stripStrideBytes,
+            CStrideBytes = cStrideBytes,
+            Depth = depth,
+            Adds = adds ? 1 : 0,
+        };
+        for (int strip = 0; strip < numStrips; strip += stripsPerTile)
+        {
+            int count = Math.Min(stripsPerTile, numStrips - strip);
+            for (int row = 0; row < numRows; row += MaxRows)
+            {
+                // The first rows fetch what is read next.
+                bool fetches = ahead != 0 && row == 0;
+                arguments.A = a + row * aStrideBytes;
+                arguments.B = b + strip * stripStrideBytes;
+                arguments.C = (float*)((byte*)c + row * cStrideBytes) + strip * TileShape.StripWidth;
+                arguments.FirstAhead = arguments.B + (fetches ? ahead : 0);
+                arguments.SecondAhead = arguments.FirstAhead + (fetches && count > 1 ? stripStrideBytes : 0);
+                arguments.AheadStrideBytes = fetches && count == stripsPerTile ? 2 * stripStrideBytes : 0;
+                Multiply(Math.Min(MaxRows, numRows - row), count, ref arguments);
+            }
+        }
+    }
+
     /// <summary>
     /// Computes a block of rows, <see cref="LinearJob.StripBytesPerPass"/> bytes of each strip at a time, so that a piece of the strips
     /// stays in the cache while all rows pass over it.

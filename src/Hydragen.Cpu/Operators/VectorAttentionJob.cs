@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 using Hydragen.Core;
 
 namespace Hydragen.Cpu;
@@ -12,7 +11,8 @@ namespace Hydragen.Cpu;
 /// A vector's result depends on nothing but its own query, keys, values and where its segment starts in a page: the tile kernel
 /// adds in order of keys whatever the tile, and keys that a vector may not see are never multiplied into it.
 /// </remarks>
-internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
+/// <param name="halfTile">The generated product of FP32 rows with FP16 strips, with the bits of <see cref="Tile{S, V, T}"/>; null where there is none.</param>
+internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = null) : AttentionJob
     where S : struct, ISimd<V>
     where V : struct
 {
@@ -21,14 +21,22 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
 
     private const int MaxItemVectors = 96;
 
+    // Vectors whose scores of a page are kept at a time: those of an item that waits for memory pass over a page together.
+    private const int MaxTileVectors = AttentionWork.MaxReadBoundVectors;
+
+    // Strips that are widened at a time and stay in the first-level cache until they are multiplied.
+    private const int StagedStrips = 4;
+
+    private const int PageStripSize = KvCache.PageSize * TileShape.StripWidth;
+
     public override int MaxVectors => MaxItemVectors;
 
     public override int VectorMultiple => TileShape.MaxRows;
 
-    // Queries, sums, states, a tile of scores, a tile of sums and a widened page.
+    // Queries, sums, states, a tile of scores, a tile of sums, scales and a widened page.
     public override int ScratchPerWorker(int headDim) =>
         MaxItemVectors * (headDim + TileShape.PadToStrips(headDim) + StatePerVector)
-        + KvCache.PageSize * (TileShape.MaxRows + headDim + TileShape.PadToStrips(headDim)) + TileShape.MaxRows * TileShape.PadToStrips(headDim);
+        + KvCache.PageSize * (MaxTileVectors + 2 + headDim + TileShape.PadToStrips(headDim)) + MaxTileVectors * TileShape.PadToStrips(headDim);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
@@ -54,9 +62,9 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         ReadOnlySpan<nuint> addresses = Cache.Pages;
         long headOffset = Cache.HeadOffset(Layer, item.KvHead);
-        // Widening halves takes several instructions, so many vectors share it; pairs are taken apart.
-        bool widens = Cache.IsPaired || (typeof(T) == typeof(Float16Storage) && item.NumVectors > 2 * TileShape.MaxRows);
-        bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
+        // Elements that take several instructions to widen, or are to be taken apart, are widened once for many vectors.
+        bool widens = Cache.IsPaired || (typeof(T) == typeof(Float16Storage) && halfTile is null && item.NumVectors > MaxTileVectors);
+        bool isReadBound = item.NumVectors <= MaxTileVectors;
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
         {
@@ -69,15 +77,19 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
             // The matching line of the next page is fetched with each line of this one.
             nint ahead = isReadBound && page + 1 < endPage
                 ? (nint)(addresses[pages[page + 1]] - addresses[pages[page]]) : 0;
-            if (widens)
+            if (Cache.HasScales) LoadScales(keys, block);
+            if (!widens)
             {
-                nint pageSize = KvCache.PageSize * (Shape.HeadDim + block.SumStride);
-                if (Cache.IsPaired) Converter.PairsToSingle((ushort*)keys, block.Page, pageSize);
-                else Converter.ToSingle(keys, Cache.Shape.ElementType, block.Page, pageSize);
-                PassPage<Float32Storage>(block, segment.Mask, (byte*)block.Page, (byte*)(block.Page + KvCache.PageSize * Shape.HeadDim), 0, position, low, high);
+                PassPage<T>(block, segment.Mask, keys, keys + Cache.ValueOffset, false, ahead, position, low, high);
                 continue;
             }
-            PassPage<T>(block, segment.Mask, keys, keys + Cache.ValueOffset, ahead, position, low, high);
+            if (isReadBound)
+            {
+                PassPage<Float32Storage>(block, segment.Mask, keys, keys + Cache.ValueOffset, true, ahead, position, low, high);
+                continue;
+            }
+            Widen(keys, KvCache.PageSize * (Shape.HeadDim + block.SumStride), block.Page, 0);
+            PassPage<Float32Storage>(block, segment.Mask, (byte*)block.Page, (byte*)(block.Page + KvCache.PageSize * Shape.HeadDim), false, 0, position, low, high);
         }
         for (int i = 0; i < item.NumVectors; i++)
             Finish(item, segment, i, block.Sums + (nint)i * block.SumStride, S.Sum(S.Load(block.Weights + i * TileShape.StripWidth)), block.Max[i]);
@@ -105,78 +117,184 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
         new Span<float>(block.Weights, item.NumVectors * TileShape.StripWidth).Clear();
     }
 
+    /// <summary>Widens stored elements to FP32; pairs are taken apart. Scales are left out.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void PassPage<T>(in Block block, AttentionMask mask, byte* keys, byte* values, nint ahead, int position, int low, int high)
+    private void Widen(byte* source, nint count, float* destination, nint ahead)
+    {
+        if (Cache.Shape.ElementType.IsByte()) Converter.Bytes.PairsToSingle(source, Cache.Shape.ElementType, count, destination, ahead);
+        else if (Cache.IsPaired) Converter.PairsToSingle((ushort*)source, destination, count, ahead);
+        else Converter.ToSingle(source, Cache.Shape.ElementType, destination, count);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void LoadScales(byte* head, in Block block) =>
+        Converter.ToSingle(head + Cache.ScaleOffset, ElementType.Float16, block.Scales, 2 * KvCache.PageSize);
+
+    /// <summary>Adds the keys of a page from low to high to the results of all vectors.</summary>
+    /// <param name="block">The vectors.</param>
+    /// <param name="mask">The segment's mask.</param>
+    /// <param name="keys">The page's keys.</param>
+    /// <param name="values">Its values.</param>
+    /// <param name="isStaged">Whether they lie as in the cache and are to be widened strip by strip.</param>
+    /// <param name="ahead">Bytes to what is worth fetching meanwhile.</param>
+    /// <param name="position">Absolute position of slot 0.</param>
+    /// <param name="low">First slot.</param>
+    /// <param name="high">End of the slots.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void PassPage<T>(in Block block, AttentionMask mask, byte* keys, byte* values, bool isStaged, nint ahead, int position, int low, int high)
         where T : struct, IStorage
     {
-        const int tileRows = TileShape.MaxRows;
-        int* lows = stackalloc int[tileRows];
-        int* highs = stackalloc int[tileRows];
-        nint headDim = Shape.HeadDim, sumStride = block.SumStride;
+        int* lows = stackalloc int[MaxTileVectors];
+        int* highs = stackalloc int[MaxTileVectors];
         bool ragged = mask == AttentionMask.Causal || Options.SlidingWindow is not null;
-        bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
-        float scale = Options.ScaleFor(Shape.HeadDim);
+        int tileRows = block.NumVectors <= MaxTileVectors ? MaxTileVectors : TileShape.MaxRows;
         for (int first = 0; first < block.NumVectors; first += tileRows)
         {
-            int count = Math.Min(tileRows, block.NumVectors - first);
-            int firstLow = low, lastLow = low, firstHigh = high, lastHigh = high;
-            if (ragged)
-            {
-                (firstLow, lastLow, firstHigh, lastHigh) = (KvCache.PageSize, 0, KvCache.PageSize, 0);
-                for (int i = 0; i < count; i++)
-                {
-                    (lows[i], highs[i]) = VisibleSlots(mask, block.Positions[first + i], position, low, high);
-                    lastLow = Math.Max(lastLow, lows[i]);
-                    firstHigh = Math.Min(firstHigh, highs[i]);
-                    if (lows[i] >= highs[i]) continue;
-                    firstLow = Math.Min(firstLow, lows[i]);
-                    lastHigh = Math.Max(lastHigh, highs[i]);
-                }
-                if (firstLow >= lastHigh) continue;
-            }
-            int strip = firstLow / TileShape.StripWidth, endStrip = (lastHigh + TileShape.StripWidth - 1) / TileShape.StripWidth;
-            Tile<S, V, T>.Multiply(count, endStrip - strip, block.Queries + first * headDim, headDim,
-                keys + strip * headDim * TileShape.StripWidth * T.Size, TileShape.StripWidth, headDim * TileShape.StripWidth,
-                block.Scores + strip * TileShape.StripWidth, KvCache.PageSize, headDim, TileMode.Replace, ahead);
-            if (isPlain && S.Lanes == TileShape.StripWidth && firstLow == 0 && lastLow == 0 && firstHigh == KvCache.PageSize)
-            {
-                UpdateWhole(block, first, count, scale * Log2E);
-            }
-            else
-            {
-                for (int i = 0; i < count; i++)
-                {
-                    int from = ragged ? lows[i] : low, to = ragged ? highs[i] : high;
-                    if (from < to)
-                        Update(block, first + i, block.Scores + i * KvCache.PageSize, strip * TileShape.StripWidth, endStrip * TileShape.StripWidth, from, to, position);
-                }
-            }
-            if (firstLow == lastLow && firstHigh == lastHigh)
-            {
-                AddValues<T>(block.Sums + first * sumStride, TileMode.Add, block, values, ahead, 0, count, firstLow, firstHigh);
-                continue;
-            }
-            // Each vector sums its keys of the page in order, like a whole tile would: its own first ones, those that all see, its own last.
-            new Span<float>(block.PageSums, count * (int)sumStride).Clear();
-            for (int i = 0; i < count; i++)
-                AddValues<T>(block.PageSums + i * sumStride, TileMode.Continue, block, values, ahead, i, 1, lows[i], lastLow < firstHigh ? lastLow : highs[i]);
-            if (lastLow < firstHigh)
-            {
-                AddValues<T>(block.PageSums, TileMode.Continue, block, values, ahead, 0, count, lastLow, firstHigh);
-                for (int i = 0; i < count; i++) AddValues<T>(block.PageSums + i * sumStride, TileMode.Continue, block, values, ahead, i, 1, firstHigh, highs[i]);
-            }
-            AddPageSums(block.PageSums, block.Sums + first * sumStride, count * (int)sumStride);
+            Tile tile = new() { First = first, Count = Math.Min(tileRows, block.NumVectors - first), Lows = lows, Highs = highs };
+            (tile.FirstLow, tile.LastLow, tile.FirstHigh, tile.LastHigh) = (low, low, high, high);
+            if (ragged) FindVisible(block, mask, position, low, high, ref tile);
+            if (tile.FirstLow >= tile.LastHigh) continue;
+            Score<T>(block, tile, keys, isStaged, ahead);
+            Weigh(block, tile, ragged, position, low, high);
+            AddValues<T>(block, tile, values, isStaged, ahead);
         }
     }
 
-    private static void AddValues<T>(
-        float* sums, TileMode mode, in Block block, byte* values, nint ahead, int i, int count, int from, int to)
+    /// <summary>What each vector, any of them and all of them see of a page.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void FindVisible(in Block block, AttentionMask mask, int position, int low, int high, ref Tile tile)
+    {
+        (tile.FirstLow, tile.LastLow, tile.FirstHigh, tile.LastHigh) = (KvCache.PageSize, 0, KvCache.PageSize, 0);
+        for (int i = 0; i < tile.Count; i++)
+        {
+            (tile.Lows[i], tile.Highs[i]) = VisibleSlots(mask, block.Positions[tile.First + i], position, low, high);
+            tile.LastLow = Math.Max(tile.LastLow, tile.Lows[i]);
+            tile.FirstHigh = Math.Min(tile.FirstHigh, tile.Highs[i]);
+            if (tile.Lows[i] >= tile.Highs[i]) continue;
+            tile.FirstLow = Math.Min(tile.FirstLow, tile.Lows[i]);
+            tile.LastHigh = Math.Max(tile.LastHigh, tile.Highs[i]);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Score<T>(in Block block, in Tile tile, byte* keys, bool isStaged, nint ahead)
+        where T : struct, IStorage
+    {
+        nint stripSize = Shape.HeadDim * TileShape.StripWidth, storedBytes = stripSize * Cache.Shape.ElementType.SizeInBytes();
+        int end = tile.EndStrip, step = isStaged ? StagedStrips : end;
+        for (int strip = tile.FirstStrip; strip < end; strip += step)
+        {
+            int count = Math.Min(step, end - strip);
+            byte* source = keys + strip * stripSize * T.Size;
+            if (isStaged)
+            {
+                Widen(keys + strip * storedBytes, count * stripSize, block.Page, ahead);
+                source = (byte*)block.Page;
+            }
+            Multiply<T>(
+                tile.Count, count, block.Queries + tile.First * Shape.HeadDim, Shape.HeadDim, source, stripSize,
+                block.Scores + strip * TileShape.StripWidth, KvCache.PageSize, Shape.HeadDim, TileMode.Replace, isStaged ? 0 : ahead);
+        }
+        if (Cache.HasScales) Scale(block, tile, block.Scales);
+    }
+
+    /// <summary>Multiplies the scores, or the weights, of a tile by the scales of their keys, or values.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Scale(in Block block, in Tile tile, float* scales)
+    {
+        for (int key = tile.FirstStrip * TileShape.StripWidth; key < tile.EndStrip * TileShape.StripWidth; key += S.Lanes)
+        {
+            V factors = S.Load(scales + key);
+            float* scores = block.Scores + key;
+            for (int i = 0; i < tile.Count; i++, scores += KvCache.PageSize) S.Store(scores, S.Multiply(S.Load(scores), factors));
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Weigh(in Block block, in Tile tile, bool ragged, int position, int low, int high)
+    {
+        bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
+        if (isPlain && S.Lanes == TileShape.StripWidth && tile.FirstLow == 0 && tile.LastLow == 0 && tile.FirstHigh == KvCache.PageSize)
+        {
+            UpdateWhole(block, tile.First, tile.Count, Options.ScaleFor(Shape.HeadDim) * Log2E);
+        }
+        else
+        {
+            int begin = tile.FirstStrip * TileShape.StripWidth, end = tile.EndStrip * TileShape.StripWidth;
+            for (int i = 0; i < tile.Count; i++)
+            {
+                int from = ragged ? tile.Lows[i] : low, to = ragged ? tile.Highs[i] : high;
+                if (from < to) Update(block, tile.First + i, block.Scores + i * KvCache.PageSize, begin, end, from, to, position);
+            }
+        }
+        if (Cache.HasScales) Scale(block, tile, block.Scales + KvCache.PageSize);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void AddValues<T>(in Block block, in Tile tile, byte* values, bool isStaged, nint ahead)
+        where T : struct, IStorage
+    {
+        nint sumStride = block.SumStride;
+        int numStrips = (int)sumStride / TileShape.StripWidth, step = isStaged ? StagedStrips : numStrips;
+        bool isUniform = tile.FirstLow == tile.LastLow && tile.FirstHigh == tile.LastHigh;
+        if (!isUniform) new Span<float>(block.PageSums, tile.Count * (int)sumStride).Clear();
+        for (int strip = 0; strip < numStrips; strip += step)
+        {
+            int count = Math.Min(step, numStrips - strip);
+            byte* source = values + strip * PageStripSize * T.Size;
+            if (isStaged)
+            {
+                WidenValues(values + strip * PageStripSize * Cache.Shape.ElementType.SizeInBytes(), count, tile, block.Page, ahead);
+                source = (byte*)block.Page;
+            }
+            nint aheadOfThese = isStaged ? 0 : ahead;
+            if (isUniform)
+            {
+                AddValues<T>(block.Sums + tile.First * sumStride + strip * TileShape.StripWidth, TileMode.Add, block, source, count, aheadOfThese, 0, tile.Count, tile.FirstLow, tile.FirstHigh);
+                continue;
+            }
+            // Each vector sums its keys of the page in order, like a whole tile would: its own first ones, those that all see, its own last.
+            float* sums = block.PageSums + strip * TileShape.StripWidth;
+            bool hasCommon = tile.LastLow < tile.FirstHigh;
+            for (int i = 0; i < tile.Count; i++)
+                AddValues<T>(sums + i * sumStride, TileMode.Continue, block, source, count, aheadOfThese, i, 1, tile.Lows[i], hasCommon ? tile.LastLow : tile.Highs[i]);
+            if (!hasCommon) continue;
+            AddValues<T>(sums, TileMode.Continue, block, source, count, aheadOfThese, 0, tile.Count, tile.LastLow, tile.FirstHigh);
+            for (int i = 0; i < tile.Count; i++)
+                AddValues<T>(sums + i * sumStride, TileMode.Continue, block, source, count, aheadOfThese, i, 1, tile.FirstHigh, tile.Highs[i]);
+        }
+        if (!isUniform) AddPageSums(block.PageSums, block.Sums + tile.First * sumStride, tile.Count * (int)sumStride);
+    }
+
+    /// <summary>Widens what the vectors see of some strips of values, whose neighbours along the sum are tokens.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void WidenValues(byte* values, int numStrips, in Tile tile, float* destination, nint ahead)
+    {
+        int from = tile.FirstLow / 2 * 2, numTokens = (tile.LastHigh + 1) / 2 * 2 - from;
+        nint stripBytes = PageStripSize * Cache.Shape.ElementType.SizeInBytes(), offset = from * TileShape.StripWidth;
+        for (int strip = 0; strip < numStrips; strip++, values += stripBytes, destination += PageStripSize)
+            Widen(values + offset * Cache.Shape.ElementType.SizeInBytes(), numTokens * TileShape.StripWidth, destination + offset, ahead);
+    }
+
+    private void AddValues<T>(
+        float* sums, TileMode mode, in Block block, byte* values, int numStrips, nint ahead, int i, int count, int from, int to)
         where T : struct, IStorage
     {
         if (from >= to) return;
-        nint stride = block.SumStride;
-        Tile<S, V, T>.Multiply(count, (int)stride / TileShape.StripWidth, block.Scores + i * KvCache.PageSize + from, KvCache.PageSize,
-            values + from * TileShape.StripWidth * T.Size, TileShape.StripWidth, KvCache.PageSize * TileShape.StripWidth, sums, stride, to - from, mode, ahead);
+        Multiply<T>(
+            count, numStrips, block.Scores + i * KvCache.PageSize + from, KvCache.PageSize, values + from * TileShape.StripWidth * T.Size,
+            PageStripSize, sums, block.SumStride, to - from, mode, ahead);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Multiply<T>(
+        int numRows, int numStrips, float* a, nint aStride, byte* b, nint stripStride, float* c, nint cStride, nint depth, TileMode mode, nint ahead)
+        where T : struct, IStorage
+    {
+        if (typeof(T) == typeof(Float16Storage) && halfTile is not null && mode != TileMode.Continue)
+            halfTile.MultiplyStrips(numRows, numStrips, (byte*)a, aStride * sizeof(float), b, stripStride * T.Size, c, cStride * sizeof(float), depth, mode == TileMode.Add, ahead);
+        else
+            Tile<S, V, T>.Multiply(numRows, numStrips, a, aStride, b, TileShape.StripWidth, stripStride, c, cStride, depth, mode, ahead);
     }
 
     private static void AddPageSums(float* pageSums, float* sums, int count)
@@ -274,10 +392,23 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
         for (int i = 0; i < Shape.HeadDim; i += S.Lanes) S.Store(sums + i, S.Divide(S.Load(sums + i), divisors));
     }
 
+    /// <summary>Some vectors of a block, and what they see of a page: slots from the first low to the last high, all of them from the last low to the first high.</summary>
+    private struct Tile
+    {
+        public int First, Count, FirstLow, LastLow, FirstHigh, LastHigh;
+
+        /// <summary>What each of them sees, where that differs.</summary>
+        public int* Lows, Highs;
+
+        public readonly int FirstStrip => FirstLow / TileShape.StripWidth;
+
+        public readonly int EndStrip => (LastHigh + TileShape.StripWidth - 1) / TileShape.StripWidth;
+    }
+
     /// <summary>A worker's scratch memory, divided up.</summary>
     private struct Block
     {
-        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Page, PageSums;
+        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Scales, Page, PageSums;
         public readonly int* Positions;
         public readonly int NumVectors, SumStride;
         public int FirstPosition = int.MaxValue, LastPosition = -1;
@@ -287,14 +418,15 @@ internal sealed unsafe class VectorAttentionJob<S, V> : AttentionJob
             NumVectors = numVectors;
             SumStride = TileShape.PadToStrips(headDim);
             Scores = scratch;
-            Sums = Scores + TileShape.MaxRows * KvCache.PageSize;
+            Sums = Scores + MaxTileVectors * KvCache.PageSize;
             Weights = Sums + MaxItemVectors * SumStride;
             Queries = Weights + MaxItemVectors * TileShape.StripWidth;
             Max = Queries + MaxItemVectors * headDim;
             Slopes = Max + MaxItemVectors;
             Positions = (int*)(Slopes + MaxItemVectors);
             PageSums = Slopes + 2 * MaxItemVectors;
-            Page = PageSums + TileShape.MaxRows * SumStride;
+            Scales = PageSums + MaxTileVectors * SumStride;
+            Page = Scales + 2 * KvCache.PageSize;
         }
     }
 }

@@ -23,7 +23,8 @@ public sealed class DecoderModel : IDisposable
         Backend = backend;
         MaxBatchRows = maxBatchRows;
         WeightType = options.WeightType;
-        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, computeType);
+        ComputeType = computeType;
+        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, options.KvType ?? computeType);
         _weights = weights;
         _activations = activations;
         _rotary = new ScaledRotaryEmbedding(config.Rotary);
@@ -40,6 +41,9 @@ public sealed class DecoderModel : IDisposable
 
     /// <summary>The most rows of one forward pass.</summary>
     public int MaxBatchRows { get; }
+
+    /// <summary>Element type of the activations.</summary>
+    public ElementType ComputeType { get; }
 
     /// <summary>How the weights of the matrix products are kept.</summary>
     public WeightType WeightType { get; }

@@ -5,12 +5,12 @@ namespace Hydragen.Models;
 /// <summary>Choices made when a model is loaded. Immutable.</summary>
 public sealed record DecoderOptions
 {
-    private readonly ElementType? _computeType;
+    private readonly ElementType? _computeType, _kvType;
     private readonly WeightType _weightType = WeightType.Model;
     private readonly int? _maxBatchRows;
 
     /// <summary>
-    /// Element type of activations and of cached keys and values; null for what the backend thinks best for the type of the weights. Arithmetic
+    /// Element type of activations; null for what the backend thinks best for the type of the weights. Arithmetic
     /// accumulates in FP32, the residual stream is FP32, and weights do not depend on it. FP16 holds numbers up to 65,504 only; it is for
     /// models that were made for it.
     /// </summary>
@@ -20,6 +20,18 @@ public sealed record DecoderOptions
         get => _computeType;
         init => _computeType = value is null or ElementType.Float32 or ElementType.BFloat16 or ElementType.Float16 ? value
             : throw new ArgumentOutOfRangeException(nameof(value), value, "The compute type must be Float32, BFloat16 or Float16.");
+    }
+
+    /// <summary>
+    /// Element type of cached keys and values; null for that of the activations. Each is rounded once, when it is appended. Bytes take half of
+    /// the memory of BF16 and move the logits; FP8 saturates at 448 (E4M3) or 57,344 (E5M2).
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is undefined.</exception>
+    public ElementType? KvType
+    {
+        get => _kvType;
+        init => _kvType = value is null || ElementTypes.All.Contains(value.Value) ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "The type of keys and values must be a defined element type.");
     }
 
     /// <summary>

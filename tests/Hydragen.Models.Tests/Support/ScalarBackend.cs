@@ -303,11 +303,16 @@ internal sealed class ScalarBackend : IComputeBackend
 
         public override void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
         {
-            for (int i = 0; i < slots.Length * TokenSize; i++)
+            for (int i = 0; i < slots.Length; i++)
             {
-                int index = slots[i / TokenSize] * TokenSize + i % TokenSize;
-                Keys[layer][index] = Round(key[i], Shape.ElementType);
-                Values[layer][index] = Round(value[i], Shape.ElementType);
+                Store(key.Slice(i * TokenSize, TokenSize), Keys[layer].AsSpan(slots[i] * TokenSize, TokenSize));
+                Store(value.Slice(i * TokenSize, TokenSize), Values[layer].AsSpan(slots[i] * TokenSize, TokenSize));
+            }
+
+            void Store(ReadOnlySpan<float> source, Span<float> destination)
+            {
+                source.CopyTo(destination);
+                KvRounding.Round(destination, Shape.HeadDim, Shape.ElementType);
             }
         }
 

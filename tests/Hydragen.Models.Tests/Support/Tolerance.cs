@@ -38,6 +38,28 @@ internal static class Tolerance
         _ => throw new ArgumentOutOfRangeException(nameof(type)),
     };
 
+    /// <summary>
+    /// Relative root-mean-square error of logits with keys and values of bytes. Rounding adds noise to each: of 1 / √12 levels of a largest
+    /// number that is about three times the root mean square for INT8, 0.7 %, and of a number's last place over √12 for FP8, which is between a
+    /// sixteenth and an eighth of it in E4M3, 2.6 %, and twice that in E5M2. A layer rounds keys, whose noise moves logits of the softmax, and
+    /// values; independent noise adds in squares. Twice that is allowed.
+    /// </summary>
+    public static double KvLogits(ElementType type, int numLayers) => 2 * KvNoise(type) * Math.Sqrt(2 * numLayers);
+
+    /// <summary>
+    /// The same against the oracle with the same type: keys and values that FP32 roundings before them move across the border of a level. One in
+    /// a thousand moves by a level, √12 times the noise, is more than was seen.
+    /// </summary>
+    public static double KvOracle(ElementType type) => KvNoise(type) * Math.Sqrt(12 * 1e-3);
+
+    private static double KvNoise(ElementType type) => type switch
+    {
+        ElementType.Int8 => 0.007,
+        ElementType.Float8E4M3 => 0.026,
+        ElementType.Float8E5M2 => 0.052,
+        _ => throw new ArgumentOutOfRangeException(nameof(type)),
+    };
+
     /// <summary>Checks the root mean square of differences against that of what is expected.</summary>
     public static void AssertRelative(float[] expected, float[] actual, double bound)
     {

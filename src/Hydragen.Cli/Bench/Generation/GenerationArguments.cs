@@ -45,6 +45,7 @@ internal sealed class GenerationArguments
         "--at-once", "Problems of a call at the equal batch (tree only); default as many as fit when only the header is shared.", 1, MaxBatch);
 
     private readonly Option<string> _computeType = DeviceArguments.MakeComputeType();
+    private readonly Option<string> _kvType = DeviceArguments.MakeKvType();
     private readonly Option<string> _weightType = ModelArguments.MakeWeightType();
     private readonly Option<int?> _maxBatchRows = Values.OptionalInteger(
         "--max-batch-rows", "The most tokens of one forward pass, which cuts long prompts into chunks; at least the batch. 512, or 2048 on a GPU, when not given.", 1, MaxRows);
@@ -62,7 +63,7 @@ internal sealed class GenerationArguments
     {
         foreach (Option option in (Option[])[
             _protocol, _model, _randomModel, _batch, _prefix, _suffix, _newTokens, _questions, _documentTokens, _seed, _problems, _samples, _headerTokens,
-            _problemTokens, _atOnce, _computeType, _weightType, _maxBatchRows, _maxKvMemory, _resume])
+            _problemTokens, _atOnce, _computeType, _kvType, _weightType, _maxBatchRows, _maxKvMemory, _resume])
         {
             command.Options.Add(option);
         }
@@ -77,8 +78,11 @@ internal sealed class GenerationArguments
     /// <summary>How weights are kept.</summary>
     public WeightType WeightType(ParseResult parsed) => ModelArguments.ParseWeightType(parsed.GetValue(_weightType));
 
-    /// <summary>The type of activations and KV memory that was asked for; null leaves it to the backend.</summary>
+    /// <summary>The type of activations that was asked for; null leaves it to the backend.</summary>
     public ElementType? ComputeType(ParseResult parsed) => DeviceArguments.ParseComputeType(parsed.GetValue(_computeType));
+
+    /// <summary>The type of KV memory that was asked for; null is that of the activations.</summary>
+    public ElementType? KvType(ParseResult parsed) => DeviceArguments.ParseKvType(parsed.GetValue(_kvType));
 
     /// <summary>The KV memory that was asked for, in bytes; null leaves it to the backend.</summary>
     public long? MaxKvBytes(ParseResult parsed) => parsed.GetValue(_maxKvMemory) << 20;

@@ -59,6 +59,7 @@ internal static class GenerationBenchCommand
             var options = new LanguageModelOptions
             {
                 ComputeType = measured.ComputeType(parsed),
+                KvType = measured.KvType(parsed),
                 WeightType = weightType,
                 MaxKvBytes = measured.MaxKvBytes(parsed),
                 MaxBatchRows = Math.Max(measured.MaxBatchRows(parsed) ?? backend.PreferredBatchRows, plan.MaxSequences),
@@ -70,6 +71,7 @@ internal static class GenerationBenchCommand
                 json.WriteString("model", name);
                 json.WriteString("backend", backend.Description);
                 json.WriteString("compute_type", options.ComputeType?.ShortName() ?? "auto");
+                json.WriteString("kv_type", options.KvType?.ShortName() ?? "auto");
                 json.WriteString("weight_type", weightType.Name());
                 json.WriteString("modes", string.Join(',', chosenModes));
                 json.WriteNumber("repeats", arguments.Repeats(parsed));

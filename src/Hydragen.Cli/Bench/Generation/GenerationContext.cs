@@ -17,7 +17,10 @@ internal sealed record GenerationContext(
 {
     public InferenceEngine Engine => Model.Engine;
 
-    public ElementType ComputeType => Engine.Model.KvCacheShape.ElementType;
+    public ElementType ComputeType => Engine.Model.ComputeType;
+
+    /// <summary>Type of KV memory.</summary>
+    public ElementType KvType => Engine.Model.KvCacheShape.ElementType;
 
     public ModelWork Work { get; } = ModelWork.Of(Model.Engine.Model);
 
@@ -28,7 +31,9 @@ internal sealed record GenerationContext(
     public double? Peak => Ceilings.PeakGflops(ComputeType);
 
     /// <summary>Model and types in one line.</summary>
-    public string Title => WeightType == WeightType.Model ? $"{Name}, {ComputeType.ShortName()}" : $"{Name}, {ComputeType.ShortName()}, {WeightType.Name()} weights";
+    public string Title => string.Join(", ", ((string?[])[
+        Name, ComputeType.ShortName(), KvType == ComputeType ? null : $"{KvType.ShortName()} keys and values",
+        WeightType == WeightType.Model ? null : $"{WeightType.Name()} weights"]).OfType<string>());
 
     /// <summary>Measures between two looks at the state of the processor.</summary>
     public MachineState? Watch(Action measure)

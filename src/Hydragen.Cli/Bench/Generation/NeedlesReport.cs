@@ -69,6 +69,7 @@ internal sealed class NeedlesReport(
         json.WriteString("type", "needles");
         json.WriteString("model", context.Name);
         json.WriteString("compute_type", context.ComputeType.ShortName());
+        json.WriteString("kv_type", context.KvType.ShortName());
         json.WriteString("weight_type", context.WeightType.Name());
         json.WriteNumber("questions", row.NumQuestions);
         json.WriteString("mode", row.Mode.Name());

@@ -52,6 +52,7 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
         json.WriteString("protocol", isPaper ? GenerationProtocols.Paper : GenerationProtocols.Custom);
         json.WriteString("model", context.Name);
         json.WriteString("compute_type", context.ComputeType.ShortName());
+        json.WriteString("kv_type", context.KvType.ShortName());
         json.WriteString("weight_type", context.WeightType.Name());
         json.WriteNumber("batch", row.Cell.Batch);
         json.WriteNumber("prefix", row.Cell.Prefix);

@@ -1,0 +1,109 @@
+using System.Runtime.CompilerServices;
+
+namespace Hydragen.Cpu;
+
+/// <summary>
+/// How a number lies in a byte of a KV cache: a sign in bit 7 and a magnitude below, in all formats, so that 128 entries are a table of them.
+/// Lanes hold a byte each, in their lowest bits.
+/// </summary>
+internal interface IByteFormat
+{
+    /// <summary>Widens bytes; exact.</summary>
+    static abstract V Decode<S, V>(V bytes)
+        where S : struct, ISimd<V>
+        where V : struct;
+
+    /// <summary>Rounds to nearest, ties to even; saturates, and keeps NaN.</summary>
+    static abstract V Encode<S, V>(V value)
+        where S : struct, ISimd<V>
+        where V : struct;
+}
+
+/// <summary>Levels of INT8 as sign and magnitude; what is encoded was divided by the scale and is at most 127.</summary>
+internal readonly struct Int8Format : IByteFormat
+{
+    // 1.5 · 2^23: an addend that leaves a sum no room for fractions, so that its lowest byte is that of the rounded number.
+    private const float IntegerOrigin = 12_582_912;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Decode<S, V>(V bytes)
+        where S : struct, ISimd<V>
+        where V : struct => S.Or(S.ConvertToSingle(S.And(bytes, S.Bits(0x7F))), S.ShiftLeft(S.And(bytes, S.Bits(0x80)), 24));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Encode<S, V>(V value)
+        where S : struct, ISimd<V>
+        where V : struct
+    {
+        V sum = S.Add(S.And(value, S.Bits(0x7FFF_FFFF)), S.Broadcast(IntegerOrigin));
+        return S.Or(S.And(sum, S.Bits(0x7F)), S.ShiftRight(S.And(value, S.Bits(0x8000_0000)), 24));
+    }
+}
+
+/// <summary>FP8 E4M3.</summary>
+internal readonly struct Float8E4M3Format : IByteFormat
+{
+    private const int ExponentDifference = 127 - 7;
+
+    /// <summary>The fields move to their place in a single; the product corrects the exponent and normalises subnormal numbers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Decode<S, V>(V bytes)
+        where S : struct, ISimd<V>
+        where V : struct
+    {
+        V magnitude = S.And(bytes, S.Bits(0x7F));
+        V isNaN = S.And(S.LessThanBits(S.Bits(0x7E), magnitude), S.Bits(0x7FC0_0000));
+        V number = S.Multiply(S.ShiftLeft(magnitude, 20), S.Bits((127u + ExponentDifference) << 23));
+        return S.Or(S.Or(number, isNaN), S.ShiftLeft(S.And(bytes, S.Bits(0x80)), 24));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Encode<S, V>(V value)
+        where S : struct, ISimd<V>
+        where V : struct => Float8.Encode<S, V>(value, ExponentDifference, fractionBits: 3, largest: 0x7E);
+}
+
+/// <summary>FP8 E5M2: the upper half of a half.</summary>
+internal readonly struct Float8E5M2Format : IByteFormat
+{
+    private const int ExponentDifference = 127 - 15;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Decode<S, V>(V bytes)
+        where S : struct, ISimd<V>
+        where V : struct
+    {
+        V magnitude = S.And(bytes, S.Bits(0x7F));
+        V special = S.And(S.LessThanBits(S.Bits(0x7B), magnitude), S.Bits(0x7F80_0000));
+        V number = S.Multiply(S.ShiftLeft(magnitude, 21), S.Bits((127u + ExponentDifference) << 23));
+        return S.Or(S.Or(number, special), S.ShiftLeft(S.And(bytes, S.Bits(0x80)), 24));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Encode<S, V>(V value)
+        where S : struct, ISimd<V>
+        where V : struct => Float8.Encode<S, V>(value, ExponentDifference, fractionBits: 2, largest: 0x7B);
+}
+
+/// <summary>What the FP8 formats share.</summary>
+internal static class Float8
+{
+    /// <summary>Like <see cref="Core.Float8Bits.FromSingle"/>, bit for bit.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Encode<S, V>(V value, int exponentDifference, int fractionBits, uint largest)
+        where S : struct, ISimd<V>
+        where V : struct
+    {
+        int shift = 23 - fractionBits;
+        V magnitude = S.And(value, S.Bits(0x7FFF_FFFF));
+        V odd = S.And(S.ShiftRight(magnitude, shift), S.Bits(1));
+        uint rounding = (1u << (shift - 1)) - 1 - ((uint)exponentDifference << 23);
+        V normal = S.ShiftRight(S.AddBits(S.AddBits(magnitude, odd), S.Bits(rounding)), shift);
+        V origin = S.Bits((uint)(exponentDifference + 24 - fractionBits) << 23);
+        V subnormal = S.SubtractBits(S.Add(magnitude, origin), origin);
+        V result = S.Select(S.LessThanBits(magnitude, S.Bits((uint)(exponentDifference + 1) << 23)), subnormal, normal);
+        result = S.Select(S.LessThanBits(S.Bits(largest), result), S.Bits(largest), result);
+        V isNaN = S.LessThanBits(S.Bits(0x7F80_0000), magnitude);
+        return S.Or(S.Select(isNaN, S.Bits(0x7F), result), S.ShiftRight(S.And(value, S.Bits(0x8000_0000)), 24));
+    }
+}
