@@ -1,6 +1,7 @@
-// Measures the tables of docs/exactness.md: the errors of attention with and without cutting, against the FP64 reference, or, with the
-// argument "weights", those of logits of rounded weights.
+// Measures the tables of docs/exactness.md: the errors of attention with and without cutting, against the FP64 reference; with the
+// argument "weights" those of logits of rounded weights, and with "kv" those of attention and of logits of rounded keys and values.
 using System.Globalization;
+using Hydragen;
 using Hydragen.Core;
 using Hydragen.Cpu;
 using Hydragen.Exactness;
@@ -8,7 +9,20 @@ using Hydragen.Exactness;
 CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
 if (args is ["weights"])
 {
-    await WeightErrors.WriteAsync();
+    await ModelErrors.WriteAsync([.. from weightType in (WeightType[])[WeightType.Model, WeightType.Int8]
+                                     from computeType in (ElementType[])[ElementType.Float32, ElementType.BFloat16]
+                                     where weightType == WeightType.Int8 || computeType != ElementType.Float32
+                                     select new LanguageModelOptions { ComputeType = computeType, WeightType = weightType }]);
+    return;
+}
+if (args is ["kv"])
+{
+    KvErrors.Write();
+    Console.WriteLine();
+    await ModelErrors.WriteAsync([.. from computeType in (ElementType[])[ElementType.Float32, ElementType.BFloat16]
+                                     from kvType in ElementTypes.All
+                                     where kvType != ElementType.Float32 && (computeType == ElementType.Float32 || kvType != ElementType.Float16)
+                                     select new LanguageModelOptions { ComputeType = computeType, KvType = kvType }]);
     return;
 }
 var shape = new AttentionShape(numHeads: 8, numKvHeads: 2, headDim: 128);

@@ -3,19 +3,35 @@ using Hydragen.Testing;
 
 namespace Hydragen.Cpu.Tests;
 
-/// <summary>BF16 attention where many vectors see whole units of keys, which some instruction sets compute by one fused kernel.</summary>
+/// <summary>
+/// Attention of BF16 queries where many vectors see whole units of keys: some instruction sets compute them by one fused kernel, and bytes are
+/// widened otherwise than for few vectors.
+/// </summary>
 public sealed class PairAttentionTests
 {
     private static readonly int[] FusedHeadDims = [32, 64, 96, 128, 160, 192, 256];
 
+    public static TheoryData<string, ElementType> SetsAndTypes
+    {
+        get
+        {
+            var cases = new TheoryData<string, ElementType>();
+            foreach (string name in InstructionSets.Names)
+            {
+                foreach (ElementType type in (ElementType[])[ElementType.BFloat16, ElementType.Int8, ElementType.Float8E4M3, ElementType.Float8E5M2]) cases.Add(name, type);
+            }
+            return cases;
+        }
+    }
+
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Many_rows_over_whole_units_agree_with_the_reference_and_with_few_rows_bit_for_bit(string instructionSet)
+    [MemberData(nameof(SetsAndTypes))]
+    public void Many_rows_over_whole_units_agree_with_the_reference_and_with_few_rows_bit_for_bit(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         foreach (int headDim in FusedHeadDims)
         {
-            Scenario scenario = Batch(headDim, 700, 9, seed: headDim).Fill();
+            Scenario scenario = Batch(headDim, 700, 9, seed: headDim, type: type).Fill();
             scenario.Verify(backend);
             // Paged, each sequence is an item of its own, of too few rows for the fused kernel.
             (float[] shared, float[] sharedLogs) = scenario.Run(backend, scenario.Plan());
@@ -26,11 +42,11 @@ public sealed class PairAttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Every_number_of_rows_gives_the_same_bits(string instructionSet)
+    [MemberData(nameof(SetsAndTypes))]
+    public void Every_number_of_rows_gives_the_same_bits(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        Scenario scenario = Batch(64, 400, 21, seed: 1).Fill();
+        Scenario scenario = Batch(64, 400, 21, seed: 1, type: type).Fill();
         (float[] output, float[] logs) = scenario.Run(backend, scenario.Plan());
         foreach (int count in (int[])[1, 4, 5, 8, 9, 13, 16, 17, 20])
         {
@@ -42,11 +58,11 @@ public sealed class PairAttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void A_causal_prompt_agrees_with_the_reference_and_with_its_pieces_bit_for_bit(string instructionSet)
+    [MemberData(nameof(SetsAndTypes))]
+    public void A_causal_prompt_agrees_with_the_reference_and_with_its_pieces_bit_for_bit(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
-        var scenario = new Scenario(new AttentionShape(3, 1, 64), 4) { KvType = ElementType.BFloat16, QueryType = ElementType.BFloat16 };
+        var scenario = new Scenario(new AttentionShape(3, 1, 64), 4) { Type = type };
         scenario.AddSequence(-1, 410, 420);
         scenario.Fill().Verify(backend);
         (float[] whole, _) = scenario.Run(backend, scenario.Plan());
@@ -94,13 +110,15 @@ public sealed class PairAttentionTests
     }
 
     [Theory]
-    [ClassData(typeof(InstructionSets))]
-    public void Values_that_are_not_finite_stay_with_the_rows_that_see_them(string instructionSet)
+    [MemberData(nameof(SetsAndTypes))]
+    public void Values_that_are_not_finite_stay_with_the_rows_that_see_them(string instructionSet, ElementType type)
     {
         using CpuBackend backend = InstructionSets.Backend(instructionSet);
         foreach (float poison in (float[])[float.NaN, float.PositiveInfinity])
         {
-            var scenario = new Scenario(new AttentionShape(4, 2, 64), 5) { KvType = ElementType.BFloat16, QueryType = ElementType.BFloat16 };
+            // Bytes saturate.
+            if (type.IsByte() && float.IsInfinity(poison)) continue;
+            var scenario = new Scenario(new AttentionShape(4, 2, 64), 5) { Type = type };
             int root = scenario.AddNode(-1, 256);
             scenario.AddSequence(root, 40, 150);
             scenario.AddSequence(root, 9, 20);
@@ -136,12 +154,11 @@ public sealed class PairAttentionTests
         for (int i = 0; i < output.Length; i++) Assert.Equal(expected[i], output[i], 1e30 * 4 * Math.Pow(2, -8));
     }
 
-    internal static Scenario Batch(int headDim, int prefixLength, int numSequences, int seed, float? scale = null)
+    internal static Scenario Batch(int headDim, int prefixLength, int numSequences, int seed, float? scale = null, ElementType type = ElementType.BFloat16)
     {
         var scenario = new Scenario(new AttentionShape(8, 2, headDim), seed)
         {
-            KvType = ElementType.BFloat16,
-            QueryType = ElementType.BFloat16,
+            Type = type,
             Options = new AttentionOptions { Scale = scale },
         };
         int root = scenario.AddNode(-1, prefixLength);

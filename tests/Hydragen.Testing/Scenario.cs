@@ -280,7 +280,8 @@ public sealed class Scenario
     /// <summary>What the backend rounds weights of this scenario to.</summary>
     public ElementType WeightType(IAttentionBackend backend) => backend.WeightTypeFor(QueryType, KvType);
 
-    private double[] MeanMagnitudes(AttentionPlan plan, IAttentionBackend backend)
+    /// <summary>The weighted means of |value|, to which errors of weights are relative.</summary>
+    public double[] MeanMagnitudes(AttentionPlan plan, IAttentionBackend backend)
     {
         var output = new double[plan.NumRows * Shape.NumHeads * Shape.HeadDim];
         ReferenceAttention.Compute(

@@ -81,6 +81,21 @@ public static class Tolerance
         return 1.001 * (leftSum * rightError + rightSum * leftError + left.Length * leftError * rightError);
     }
 
+    /// <summary>
+    /// What a cache of bytes may move an element by: half a scale for INT8, which is max / 127 rounded up to a half (2^−10 of it, or 2^−24), with
+    /// 2^−16 of a scale for FP32 arithmetic; half a unit in the last place for FP8.
+    /// </summary>
+    /// <param name="vector">A key or value of a head.</param>
+    /// <param name="index">The element.</param>
+    /// <param name="type">Type of the cache.</param>
+    public static double KvRounding(ReadOnlySpan<float> vector, int index, ElementType type)
+    {
+        if (type != ElementType.Int8) return Rounding(vector[index], type);
+        double largest = 0;
+        foreach (float element in vector) largest = Math.Max(largest, Math.Abs(element));
+        return (largest / 127 * (1 + Math.Pow(2, -10)) + Math.Pow(2, -24)) * (0.5 + Math.Pow(2, -16));
+    }
+
     /// <summary>Half a unit in the last place of a stored value, plus half of the smallest subnormal.</summary>
     public static double Rounding(double value, ElementType type) => type switch
     {

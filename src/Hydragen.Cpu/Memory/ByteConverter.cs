@@ -14,7 +14,13 @@ internal abstract unsafe class ByteConverter
     /// <returns>The scale; 1 for types without.</returns>
     public abstract Half FromSingle(float* source, ElementType type, nint count, byte* destination);
 
-    /// <summary>Takes rows of 16 pairs apart into two FP32 rows of 16 each, without scales.</summary>
+    /// <summary>Widens scales of INT8, multiplied by what levels were divided by.</summary>
+    /// <param name="source">The scales.</param>
+    /// <param name="count">A multiple of 16.</param>
+    /// <param name="destination">Receives FP32 <c>[count]</c>.</param>
+    public abstract void ScalesToSingle(Half* source, nint count, float* destination);
+
+    /// <summary>Takes rows of 16 pairs apart into two FP32 rows of 16 each, without scales; levels of INT8 become fractions of 128.</summary>
     /// <param name="source">Bytes <c>[count / 32][16][2]</c>.</param>
     /// <param name="type">A type whose elements are bytes.</param>
     /// <param name="count">A multiple of 32.</param>
@@ -47,6 +53,13 @@ internal sealed unsafe class ByteConverter<S, V> : ByteConverter
                 Encode<Int8Format>(source, Int8Levels.InverseOf(scale), count, destination);
                 return scale;
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public override void ScalesToSingle(Half* source, nint count, float* destination)
+    {
+        V factor = S.Broadcast(Int8Format.Denominator);
+        for (nint i = 0; i < count; i += S.Lanes) S.Store(destination + i, S.Multiply(Float16Storage.Load<S, V>((byte*)source, i), factor));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

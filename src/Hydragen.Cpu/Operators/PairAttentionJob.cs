@@ -168,13 +168,10 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     {
         for (int page = 0; page < unit.NumPages; page++)
         {
-            byte* scales = (byte*)unit.Pages[page] + Cache.ScaleOffset;
-            for (int kind = 0; kind < 2; kind++)
-            {
-                Converter.ToSingle(
-                    scales + kind * KvCache.PageSize * sizeof(ushort), ElementType.Float16,
-                    block.Scales + kind * PairSoftmax.MaxUnitKeys + page * KvCache.PageSize, KvCache.PageSize);
-            }
+            var scales = (Half*)((byte*)unit.Pages[page] + Cache.ScaleOffset);
+            float* widened = block.Scales + page * KvCache.PageSize;
+            Converter.Bytes.ScalesToSingle(scales, KvCache.PageSize, widened);
+            Converter.Bytes.ScalesToSingle(scales + KvCache.PageSize, KvCache.PageSize, widened + PairSoftmax.MaxUnitKeys);
         }
     }
 

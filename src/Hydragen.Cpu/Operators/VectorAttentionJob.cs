@@ -128,7 +128,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadScales(byte* head, in Block block) =>
-        Converter.ToSingle(head + Cache.ScaleOffset, ElementType.Float16, block.Scales, 2 * KvCache.PageSize);
+        Converter.Bytes.ScalesToSingle((Half*)(head + Cache.ScaleOffset), 2 * KvCache.PageSize, block.Scales);
 
     /// <summary>Adds the keys of a page from low to high to the results of all vectors.</summary>
     /// <param name="block">The vectors.</param>

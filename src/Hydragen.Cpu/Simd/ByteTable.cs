@@ -93,7 +93,7 @@ internal static unsafe class ByteTable
             byte* table = tables + (type - ElementType.Int8) * Size;
             for (int magnitude = 0; magnitude < Magnitudes; magnitude++)
             {
-                ushort bits = BFloat16Bits.FromSingle(type == ElementType.Int8 ? magnitude : Float8Bits.ToSingle((byte)magnitude, type));
+                ushort bits = BFloat16Bits.FromSingle(type == ElementType.Int8 ? magnitude / Int8Format.Denominator : Float8Bits.ToSingle((byte)magnitude, type));
                 table[magnitude] = (byte)(bits >> 8);
                 table[Magnitudes + magnitude] = (byte)bits;
             }

@@ -19,16 +19,26 @@ internal interface IByteFormat
         where V : struct;
 }
 
-/// <summary>Levels of INT8 as sign and magnitude; what is encoded was divided by the scale and is at most 127.</summary>
+/// <summary>
+/// Levels of INT8 as sign and magnitude; what is encoded was divided by the scale and is at most 127. Widened, they are fractions of 128, so that
+/// sums of products overflow no sooner than those of the numbers themselves; scales are multiplied by 128 in return.
+/// </summary>
 internal readonly struct Int8Format : IByteFormat
 {
+    /// <summary>What a level is divided by when it is widened.</summary>
+    public const float Denominator = 128;
+
     // 1.5 · 2^23: an addend that leaves a sum no room for fractions, so that its lowest byte is that of the rounded number.
     private const float IntegerOrigin = 12_582_912;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Decode<S, V>(V bytes)
         where S : struct, ISimd<V>
-        where V : struct => S.Or(S.ConvertToSingle(S.And(bytes, S.Bits(0x7F))), S.ShiftLeft(S.And(bytes, S.Bits(0x80)), 24));
+        where V : struct
+    {
+        V magnitude = S.Multiply(S.ConvertToSingle(S.And(bytes, S.Bits(0x7F))), S.Broadcast(1 / Denominator));
+        return S.Or(magnitude, S.ShiftLeft(S.And(bytes, S.Bits(0x80)), 24));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Encode<S, V>(V value)

@@ -6,27 +6,27 @@ using Hydragen.Engine;
 namespace Hydragen.Exactness;
 
 /// <summary>
-/// What rounding weights and activations does to the logits of the embedded model: against FP32 activations with the weights as they
+/// What rounding weights, activations, keys and values does to the logits of the embedded model: against FP32 with the weights as they
 /// are stored, on fresh documents with questions and their right answers.
 /// </summary>
-internal static class WeightErrors
+internal static class ModelErrors
 {
     private const int NumDocuments = 4, DocumentTokens = 1024, QuestionsPerDocument = 32;
 
-    /// <summary>Prints the table.</summary>
-    public static async Task WriteAsync()
+    /// <summary>Prints a row for text and one for answers for each way to load the model.</summary>
+    public static async Task WriteAsync(IReadOnlyList<LanguageModelOptions> variants)
     {
         (int[][] inputs, int[] answerStarts, int[] firstPositions) = await MakeInputsAsync();
         float[][] exact = await LogitsAsync(inputs, new LanguageModelOptions());
         int vocabularySize = exact[0].Length / inputs[0].Length;
         Console.WriteLine(
             $"embedded model, {NumDocuments} documents of {DocumentTokens} tokens, {QuestionsPerDocument} questions each; root mean square of the logits {Math.Sqrt(exact.Average(logits => logits.Average(logit => (double)logit * logit))):0.00}");
-        Console.WriteLine("| activations | weights | positions | max | mean | KL mean | KL max | same greedy token | where p > ½ |");
-        Console.WriteLine("|---|---|---|---|---|---|---|---|---|");
-        foreach ((ElementType computeType, WeightType weightType) in ((ElementType, WeightType)[])
-            [(ElementType.BFloat16, WeightType.Model), (ElementType.Float32, WeightType.Int8), (ElementType.BFloat16, WeightType.Int8)])
+        Console.WriteLine("| activations | KV | weights | positions | max | mean | KL mean | KL max | same greedy token | where p > ½ |");
+        Console.WriteLine("|---|---|---|---|---|---|---|---|---|---|");
+        foreach (LanguageModelOptions options in variants)
         {
-            float[][] actual = await LogitsAsync(inputs, new LanguageModelOptions { ComputeType = computeType, WeightType = weightType });
+            float[][] actual = await LogitsAsync(inputs, options);
+            ElementType computeType = options.ComputeType ?? ElementType.Float32;
             Row("text", i => firstPositions[i], i => answerStarts[i] - 1);
             Row("answers", i => answerStarts[i] - 1, i => inputs[i].Length - 1);
 
@@ -42,7 +42,7 @@ internal static class WeightErrors
                     }
                 }
                 Console.WriteLine(
-                    $"| {computeType.ShortName()} | {weightType.Name()} | {name}, {errors.NumPositions} | {errors.Max:0.000} | {errors.Mean:0.0000} | {errors.MeanDivergence:0.0e+0} | {errors.MaxDivergence:0.0e+0} | {errors.SameGreedy} | {errors.SameSure} of {errors.NumSure} |");
+                    $"| {computeType.ShortName()} | {(options.KvType ?? computeType).ShortName()} | {options.WeightType.Name()} | {name}, {errors.NumPositions} | {errors.Max:0.000} | {errors.Mean:0.0000} | {errors.MeanDivergence:0.0e+0} | {errors.MaxDivergence:0.0e+0} | {errors.SameGreedy} | {errors.SameSure} of {errors.NumSure} |");
             }
         }
     }
