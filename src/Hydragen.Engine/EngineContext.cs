@@ -28,6 +28,9 @@ internal sealed class EngineContext : IDisposable
         if (budget < Cache.BytesPerPage)
             throw new ArgumentException($"The KV memory limit of {budget} bytes is less than one page of {Cache.BytesPerPage} bytes.");
         int maxPages = (int)Math.Min(budget / Cache.BytesPerPage, int.MaxValue / KvCache.PageSize);
+
+        // Ranks of a group admit the same sequences, so they use as many pages as the poorest of them has.
+        if (model.Group is not null) maxPages = (int)model.Group.Min(maxPages);
         // Where the size of a cache is bounded, its memory is taken at once; elsewhere it costs nothing until it is touched.
         Allocator = new PageAllocator(Cache, maxPages, growsEarly: memory.MaxCacheBytes != long.MaxValue);
         Step = new StepBuilder(Allocator);
@@ -73,6 +76,19 @@ internal sealed class EngineContext : IDisposable
     /// <param name="withLogProbabilities">Whether log-probabilities are wanted.</param>
     public PendingTokens Decode(SharingMode mode, ReadOnlySpan<TokenChoice> choices, bool withLogProbabilities) =>
         Model.Decode(Step.TokenIds, Step.Slots, Step.Build(mode), Cache, choices, withLogProbabilities);
+
+    /// <summary>Ends a call between two steps. Of several ranks the first decides, so that all of them end at the same step.</summary>
+    public void ThrowIfCancelled(CancellationToken cancellationToken)
+    {
+        if (Model.Group is null)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            return;
+        }
+        Span<int> isCancelled = [cancellationToken.IsCancellationRequested ? 1 : 0];
+        Model.Group.Broadcast(isCancelled);
+        if (isCancelled[0] != 0) throw new OperationCanceledException(cancellationToken);
+    }
 
     /// <summary>Ends one hold on a node; frees it, and those above, when nobody holds them any more.</summary>
     public void Release(PrefixNode? node)

@@ -36,4 +36,13 @@ public sealed record LanguageModelOptions
 
     /// <summary>Whether <see cref="Backend"/> is freed with the model, also when loading fails; else it stays the caller's.</summary>
     public bool OwnsBackend { get; init; }
+
+    /// <summary>
+    /// The ranks that compute the model together; null for this process alone. All ranks load the same folder with the same options. Then
+    /// rank 0 uses the model, and the others call <see cref="LanguageModel.ServeAsync"/>.
+    /// </summary>
+    public IRankGroup? Group { get; init; }
+
+    /// <summary>Whether <see cref="Group"/> is left with the model, also when loading fails; else it stays the caller's.</summary>
+    public bool OwnsGroup { get; init; }
 }

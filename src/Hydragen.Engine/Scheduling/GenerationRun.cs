@@ -50,7 +50,7 @@ internal sealed class GenerationRun : IDisposable
     {
         while (_numFinished < _forest.Sequences.Count)
         {
-            cancellationToken.ThrowIfCancellationRequested();
+            _context.ThrowIfCancelled(cancellationToken);
             if (_numAdmitted < _forest.Sequences.Count && Admit())
             {
                 _prefillTime.Start();

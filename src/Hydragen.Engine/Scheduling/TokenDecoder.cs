@@ -91,6 +91,7 @@ internal sealed class TokenDecoder(EngineContext context, GenerationOptions opti
             _logProbabilities = new float[context.Model.MaxBatchRows];
         }
         flight.Tokens!.Wait(_tokenIds.AsSpan(0, count), options.LogProbabilities ? _logProbabilities.AsSpan(0, count) : []);
+        context.Model.Group?.ThrowIfFailed();
         for (int i = 0; i < count; i++)
         {
             Sequence sequence = flight.Sequences[i];

@@ -11,25 +11,28 @@ public sealed class DecoderModel : IDisposable
     private readonly DecoderWeights _weights;
     private readonly DecoderActivations _activations;
     private readonly ScaledRotaryEmbedding _rotary;
+    private readonly ModelShare _share;
     private readonly int[] _rows;
     private readonly DecodeStep _step;
     private readonly Action _decode;
 
     private DecoderModel(
-        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, int maxBatchRows, ElementType computeType, DecoderWeights weights,
+        ModelConfiguration config, ModelShare share, IComputeBackend backend, DecoderOptions options, int maxBatchRows, ElementType computeType, DecoderWeights weights,
         DecoderActivations activations)
     {
         Configuration = config;
         Backend = backend;
+        Group = options.Group;
+        _share = share;
         MaxBatchRows = maxBatchRows;
         WeightType = options.WeightType;
         ComputeType = computeType;
-        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, options.KvType ?? computeType);
+        KvCacheShape = new KvCacheShape(config.NumLayers, share.Heads.NumKvHeads, share.Heads.HeadDim, options.KvType ?? computeType);
         _weights = weights;
         _activations = activations;
         _rotary = new ScaledRotaryEmbedding(config.Rotary);
         _rows = [.. Enumerable.Range(0, MaxBatchRows)];
-        _step = new DecodeStep(config.Heads, _rotary, computeType);
+        _step = new DecodeStep(share.Heads, _rotary, computeType);
         _decode = ComputeDecodeStep;
     }
 
@@ -38,6 +41,9 @@ public sealed class DecoderModel : IDisposable
 
     /// <summary>Where it computes.</summary>
     public IComputeBackend Backend { get; }
+
+    /// <summary>The ranks that compute it together; null when this process does alone. Sizes of weights and caches are those of this rank.</summary>
+    public IRankGroup? Group { get; }
 
     /// <summary>The most rows of one forward pass.</summary>
     public int MaxBatchRows { get; }
@@ -66,6 +72,8 @@ public sealed class DecoderModel : IDisposable
     /// <exception cref="ModelFormatException">
     /// A file is malformed, asks for something that is not supported, or holds weights that are NaN or infinite.
     /// </exception>
+    /// <exception cref="ArgumentException">The heads or inner elements cannot be split over so many ranks.</exception>
+    /// <exception cref="RankGroupException">The ranks do not load the same, or one of them failed.</exception>
     /// <exception cref="IOException">A file is missing or cannot be read.</exception>
     /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
     /// <exception cref="OperationCanceledException">The load was stopped.</exception>
@@ -74,6 +82,7 @@ public sealed class DecoderModel : IDisposable
     {
         ArgumentNullException.ThrowIfNull(backend);
         ModelConfiguration config = ModelConfiguration.Load(folder);
+        _ = ShareOf(config, options?.Group);
         using WeightStore store = WeightStore.Open(folder);
         return Load(config, store, backend, options, progress, ct);
     }
@@ -96,24 +105,27 @@ public sealed class DecoderModel : IDisposable
         ArgumentNullException.ThrowIfNull(store);
         ArgumentNullException.ThrowIfNull(backend);
         options ??= new DecoderOptions();
+        ModelShare share = ShareOf(config, options.Group);
         var loadProgress = new LoadProgress(progress, ct);
-        var catalog = new WeightCatalog(config, store, loadProgress);
+        var catalog = new WeightCatalog(config, share, store, loadProgress);
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
         ElementType computeType = options.ComputeType ?? backend.ComputeTypeFor(catalog.Layers[0].QueryKeyValue.ElementType);
         int maxBatchRows = options.MaxBatchRows ?? backend.PreferredBatchRows;
         long weightBytes = catalog.BytesToKeep(options.WeightType), available = backend.Memory.AvailableBytes;
-        long activationBytes = DecoderActivations.BytesFor(config, computeType, maxBatchRows);
+        long activationBytes = DecoderActivations.BytesFor(config, share, computeType, maxBatchRows);
         if (weightBytes + activationBytes > available)
         {
             throw new InsufficientMemoryException(
                 $"{store.Path}: the weights take {weightBytes >> 20} MiB and the activations of {maxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
         }
 
+        options.Group?.RequireSame("the model", WeightFingerprint.Of(config, store, options, maxBatchRows, computeType));
+        options.Group?.RequireSame("the device", WeightFingerprint.Of(backend.Description));
         var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
         try
         {
             return new DecoderModel(
-                config, backend, options, maxBatchRows, computeType, weights, new DecoderActivations(config, backend, computeType, maxBatchRows));
+                config, share, backend, options, maxBatchRows, computeType, weights, new DecoderActivations(config, share, backend, computeType, maxBatchRows));
         }
         catch
         {
@@ -151,6 +163,7 @@ public sealed class DecoderModel : IDisposable
         {
             int count = ComputeLogits(logitRows[first..]);
             _activations.Logits.Download(logits.Slice(first * vocabularySize, count * vocabularySize));
+            Group?.ThrowIfFailed();
         }
     }
 
@@ -221,28 +234,39 @@ public sealed class DecoderModel : IDisposable
             DeviceBuffer nextNorm = i + 1 < layers.Length ? layers[i + 1].InputNorm : _weights.FinalNorm;
 
             Backend.Linear(a.Normed, numRows, layer.QueryKeyValue, a.QueryKeyValue); // [numRows, (numHeads + 2 · numKvHeads) · headDim]
-            Backend.RotaryAppend(a.QueryKeyValue, Configuration.Heads, layer.QueryKeyNorm, _rotary, plan.RowPositions, slots, cache, i, a.Query);
-            Backend.Attention(plan, Configuration.Heads, layer.Attention, a.Query, cache, i, a.Query, logSumExp: null); // [numRows, numHeads, headDim]
+            Backend.RotaryAppend(a.QueryKeyValue, _share.Heads, layer.QueryKeyNorm, _rotary, plan.RowPositions, slots, cache, i, a.Query);
+            Backend.Attention(plan, _share.Heads, layer.Attention, a.Query, cache, i, a.Query, logSumExp: null); // [numRows, numHeads, headDim]
             Backend.Linear(a.Query, numRows, layer.Output, a.Delta); // [numRows, hiddenSize]
+            Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
             if (layer.PostAttentionNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostAttentionNorm, epsilon, a.Delta);
             Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, layer.FeedForwardNorm, epsilon, a.Normed);
 
             Backend.Linear(a.Normed, numRows, layer.GateUp, a.GateUp); // [numRows, 2 · intermediateSize]
-            Backend.GatedActivation(a.GateUp, numRows, Configuration.IntermediateSize, Configuration.Activation, a.Gated); // [numRows, intermediateSize]
+            Backend.GatedActivation(a.GateUp, numRows, _share.IntermediateSize, Configuration.Activation, a.Gated); // [numRows, intermediateSize]
             Backend.Linear(a.Gated, numRows, layer.Down, a.Delta); // [numRows, hiddenSize]
+            Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
             if (layer.PostFeedForwardNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostFeedForwardNorm, epsilon, a.Delta);
             Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, nextNorm, epsilon, a.Normed);
         }
     }
 
-    /// <summary>Logits of as many of some rows as there is room for; returns how many.</summary>
+    /// <summary>
+    /// Logits of as many of some rows as there is room for; returns how many. Of several ranks the first computes them and the others get its
+    /// bits, so that all choose the same tokens: the fastest way to multiply, which backends look for, need not be the same everywhere.
+    /// </summary>
     private int ComputeLogits(ReadOnlySpan<int> rows)
     {
         int count = Math.Min(_activations.MaxLogitRows, rows.Length);
-        Backend.Logits(
-            _activations.Normed, rows[..count], _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, _activations.Logits);
+        if (_weights.Head is not null)
+        {
+            Backend.Logits(
+                _activations.Normed, rows[..count], _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, _activations.Logits);
+        }
+        Group?.Broadcast(_activations.Logits, (long)count * Configuration.VocabularySize);
         return count;
     }
+
+    private static ModelShare ShareOf(ModelConfiguration config, IRankGroup? group) => new(config, group?.Rank ?? 0, group?.Size ?? 1);
 
     private void CheckArguments(
         ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, bool isDecoding = false)

@@ -46,6 +46,12 @@ public sealed record DecoderOptions
             : throw new ArgumentOutOfRangeException(nameof(value), value, "The weight type must be Model or Int8.");
     }
 
+    /// <summary>
+    /// The ranks that compute the model together, each with a share of its heads and inner elements; null for this process alone. Every
+    /// rank loads the same folder with the same options and then makes the same calls. It must outlive the model.
+    /// </summary>
+    public IRankGroup? Group { get; init; }
+
     /// <summary>The most rows of one forward pass, which sets the memory for activations; null for what the backend prefers.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not from 1 to 65,536.</exception>
     public int? MaxBatchRows

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using Hydragen.Cli.Commands;
 using Hydragen.Cli.Output;
+using Hydragen.Cli.Ranks;
 using Hydragen.Core;
 using Hydragen.Cpu;
 using Hydragen.Cuda;
@@ -140,8 +141,11 @@ internal static class GenerationBenchCommand
         Terminal terminal, string folder, ModelSize? size, int contextLength, LanguageModelOptions options, CancellationToken cancellationToken)
     {
         using WeightStore? random = size is null ? null : RandomModel.Weights(size);
-        return await terminal.WithProgressAsync("Loading the model", progress => random is null
-            ? LanguageModel.LoadAsync(folder, options, progress, cancellationToken)
-            : LanguageModel.LoadAsync(RandomModel.Configuration(size!, Math.Max(1, contextLength)), random, options, progress, cancellationToken));
+        return await terminal.WithProgressAsync("Loading the model", progress => RankSession.LoadAsync(
+            options,
+            shared => random is null
+                ? LanguageModel.LoadAsync(folder, shared, progress, cancellationToken)
+                : LanguageModel.LoadAsync(RandomModel.Configuration(size!, Math.Max(1, contextLength)), random, shared, progress, cancellationToken),
+            cancellationToken));
     }
 }
