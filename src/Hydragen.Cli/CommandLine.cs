@@ -9,11 +9,15 @@ namespace Hydragen.Cli;
 /// <summary>Parses and runs one command line.</summary>
 internal static class CommandLine
 {
+    private static readonly TimeSpan LaunchStopTime = TimeSpan.FromSeconds(10);
+
     /// <summary>Runs a command over some streams.</summary>
     /// <returns>One of <see cref="ExitCode"/>.</returns>
     public static async Task<int> InvokeAsync(string[] args, Terminal terminal, CancellationToken cancellationToken = default)
     {
-        RootCommand root = Create(terminal);
+        string[] verbs = [.. Create(terminal, null).Subcommands.Select(verb => verb.Name)];
+        (args, string[]? launched) = LaunchCommand.Split(args, verbs.Where(verb => verb != LaunchCommand.Name));
+        RootCommand root = Create(terminal, launched);
         ParseResult parsed = root.Parse(args);
         using var output = new StreamWriter(terminal.Output, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false), leaveOpen: true);
         var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false, Output = output, Error = terminal.Error };
@@ -28,10 +32,21 @@ internal static class CommandLine
             await terminal.Error.WriteLineAsync($"hydragen: {Explain(root, parsed)}");
             return ExitCode.BadInput;
         }
+        if (launched is { Length: > 0 })
+        {
+            // What every rank would refuse is said once; and ranks have time to end before this process does.
+            ParseResult inner = root.Parse(launched);
+            if (inner.Errors.Count > 0)
+            {
+                await terminal.Error.WriteLineAsync($"hydragen: {Explain(root, inner)}");
+                return ExitCode.BadInput;
+            }
+            configuration.ProcessTerminationTimeout = LaunchStopTime;
+        }
         return await parsed.InvokeAsync(configuration, cancellationToken);
     }
 
-    private static RootCommand Create(Terminal terminal)
+    private static RootCommand Create(Terminal terminal, string[]? launched)
     {
         RootCommand root = new("Exact shared-prefix attention and batch inference: what prompts share is computed once.")
         {
@@ -42,6 +57,7 @@ internal static class CommandLine
             TokenizeCommand.Create(terminal),
             AttentionCommand.Create(terminal),
             BenchCommand.Create(terminal),
+            LaunchCommand.Create(terminal, launched),
             DoctorCommand.Create(terminal),
         };
         root.Options.Add(CommandRunner.MakeVerbose());

@@ -24,6 +24,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
 
     private readonly NativeAllocator _allocator;
     private readonly WorkerPool _pool;
+    private readonly ChosenTokens _chosen = new();
     private readonly OperatorSet _operators;
     private readonly AttentionWork _work;
     private readonly MatrixProduct _matrixProduct;
@@ -88,6 +89,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
     public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
 
     /// <inheritdoc/>
+    public int PreferredBatchRows => 512;
+
+    /// <inheritdoc/>
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) =>
         _operators.PairsBFloat16 && queryType == ElementType.BFloat16 && _operators.ReadsAsPairs(kvType) ? ElementType.BFloat16 : ElementType.Float32;
 
@@ -107,6 +111,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         ArgumentOutOfRangeException.ThrowIfNegative(numPages);
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.NumLayers, 1, nameof(shape));
         _ = new AttentionShape(Math.Max(1, shape.NumKvHeads), shape.NumKvHeads, shape.HeadDim);
+        if (shape.ElementType.IsByte()) throw new NotSupportedException($"The CPU backend has no {shape.ElementType.ShortName()} caches.");
         return new CpuKvCache(_allocator, _pool, _operators.Converter, shape, _operators.PairsBFloat16, numPages);
     }
 
@@ -135,6 +140,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         if (matrix.IsQuantized)
             throw new ArgumentException("The table was packed as int8; look-ups need weights in the type of the model.", nameof(table));
         CpuBuffer result = Check.Float32(output, (long)tokenIds.Length * matrix.InputSize, nameof(output));
+        tokenIds = _chosen.Resolve(tokenIds);
         foreach (int id in tokenIds)
         {
             if ((uint)id >= (uint)matrix.OutputSize)
@@ -340,26 +346,18 @@ public sealed unsafe class CpuBackend : IComputeBackend
     }
 
     /// <inheritdoc/>
-    public void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes)
+    public void ChooseTokens(DeviceBuffer logits, int rowSize, ReadOnlySpan<TokenChoice> choices, int first, bool withLogProbabilities)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
-        CpuBuffer source = Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows));
-        for (int row = 0; row < indexes.Length; row++)
-            indexes[row] = RowMaximum.IndexIn(new ReadOnlySpan<float>((float*)source.Pointer + (nint)row * rowSize, rowSize));
-        GC.KeepAlive(rows);
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        CpuBuffer source = Check.Float32(logits, (long)choices.Length * rowSize, nameof(logits));
+        for (int row = 0; row < choices.Length; row++)
+            _chosen.Choose(new Span<float>((float*)source.Pointer + (nint)row * rowSize, rowSize), choices[row], first + row, withLogProbabilities);
+        GC.KeepAlive(logits);
     }
 
     /// <inheritdoc/>
-    public void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(temperature);
-        if (randoms.Length != indexes.Length) throw new ArgumentException($"{indexes.Length} rows need as many random numbers, not {randoms.Length}.", nameof(randoms));
-        CpuBuffer source = Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows));
-        for (int row = 0; row < indexes.Length; row++)
-            indexes[row] = LogitSampling.Draw(new Span<float>((float*)source.Pointer + (nint)row * rowSize, rowSize), temperature, minP, randoms[row]);
-        GC.KeepAlive(rows);
-    }
+    public PendingTokens ReadTokens(int numTokens) => _chosen.Read(numTokens);
 
     /// <summary>Stops the threads and frees the workspace. Buffers, matrices and caches have their own owners.</summary>
     public void Dispose()

@@ -32,6 +32,9 @@ public sealed partial class CudaBackend
     public ElementType ComputeTypeFor(ElementType weightType) => weightType;
 
     /// <inheritdoc/>
+    public int PreferredBatchRows => 2048;
+
+    /// <inheritdoc/>
     /// <exception cref="PlatformNotSupportedException">cuBLASLt is missing; the message says where it was looked for.</exception>
     /// <exception cref="InsufficientMemoryException">The GPU has not so much free memory.</exception>
     public PackedMatrix PackMatrix(MatrixSource source, WeightType weightType = WeightType.Model)
@@ -54,9 +57,12 @@ public sealed partial class CudaBackend
         CudaBuffer result = Check.Float32(output, (long)tokenIds.Length * matrix.InputSize, nameof(output));
         foreach (int id in tokenIds)
         {
-            if ((uint)id >= (uint)matrix.OutputSize)
+            if (id >= matrix.OutputSize)
                 throw new ArgumentOutOfRangeException(nameof(tokenIds), id, $"The table has {matrix.OutputSize} rows.");
+            if (id < 0 && ~id >= Operators.Tokens.Capacity)
+                throw new ArgumentOutOfRangeException(nameof(tokenIds), id, $"Token {~id} was not chosen.");
         }
+        if (!_isInStep) Steps.Break();
         Operators.EmbeddingLookup(matrix, tokenIds, scale, result);
     }
 
@@ -105,7 +111,7 @@ public sealed partial class CudaBackend
         CudaBuffer result = Check.Buffer(query, (long)numRows * shape.NumHeads * shape.HeadDim, nameof(query));
         Check.NotSame(query, queryKeyValue, nameof(query));
         CudaKvCache pages = Check.Cache(cache, layer, shape);
-        pages.CheckSlots(slots);
+        pages.CheckSlots(slots, allowsNone: true);
         foreach (int position in positions)
         {
             if (position < 0) throw new ArgumentOutOfRangeException(nameof(positions), position, "Positions cannot be negative.");
@@ -151,21 +157,5 @@ public sealed partial class CudaBackend
                 throw new ArgumentOutOfRangeException(nameof(rows), row, $"The hidden buffer has {source.Length / weights.InputSize} rows.");
         }
         Operators.Linear.Multiply(source, rows, rows.Length, weights, scale, softCap, result);
-    }
-
-    /// <inheritdoc/>
-    public void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
-        Operators.IndexOfMaximum(Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows)), rowSize, indexes);
-    }
-
-    /// <inheritdoc/>
-    public void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(rowSize, 1);
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(temperature);
-        if (randoms.Length != indexes.Length) throw new ArgumentException($"{indexes.Length} rows need as many random numbers, not {randoms.Length}.", nameof(randoms));
-        Operators.Sample(Check.Float32(rows, (long)indexes.Length * rowSize, nameof(rows)), rowSize, temperature, minP, randoms, indexes);
     }
 }

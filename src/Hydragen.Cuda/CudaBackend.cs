@@ -47,12 +47,14 @@ public sealed partial class CudaBackend : IComputeBackend
             throw new PlatformNotSupportedException($"There is no GPU {options.DeviceIndex}; the driver sees {environment.Devices.Count}.");
         CudaGpu gpu = environment.Devices[options.DeviceIndex];
         KernelSet kernelSet = KernelSet.Select(options.KernelSet, gpu.ComputeCapability, out _);
+        bool usesGraphs = StepGraphs.AreEnabled(options.UsesGraphs);
         _device = new CudaDevice(options.DeviceIndex);
         var cache = new KernelCache(options.KernelCacheFolder ?? KernelCache.DefaultFolder);
         var compiler = new KernelCompiler(_device.ComputeCapability, cache);
         _kernels = new KernelLibrary(_device, compiler);
         _work = new DeviceWork(_device, maxWorkspaceBytes);
         _operators = new ModelOperators(_device, _kernels, cache);
+        Steps = new StepGraphs(_device, usesGraphs);
         _hasHopper = kernelSet == KernelSet.Hopper;
         Description = $"CUDA, {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors";
         Kernels = KernelsFor(gpu.ComputeCapability, options.KernelSet);
@@ -139,9 +141,7 @@ public sealed partial class CudaBackend : IComputeBackend
         CudaKvCache pages = Check.Cache(cache, layer, shape);
 
         _device.MakeCurrent();
-        AttentionKernels variants = VariantsOf(shape.HeadDim, cache.Shape.ElementType);
-        bool isScalar = WeightTypeFor(query.ElementType, cache.Shape.ElementType) == ElementType.Float32;
-        _work.Prepare(plan, shape, variants.VectorsPerItem, isScalar, pages);
+        AttentionKernels variants = PrepareAttention(plan, shape, query.ElementType, pages);
         float scale = options.ScaleFor(shape.HeadDim);
         var parameters = new AttentionParameters
         {
@@ -179,13 +179,14 @@ public sealed partial class CudaBackend : IComputeBackend
     {
         if (_isDisposed) return;
         _isDisposed = true;
+        Steps.Dispose();
         _operators.Dispose();
         _work.Dispose();
         _kernels.Dispose();
         _device.Dispose();
     }
 
-    private unsafe void Launch(int index, AttentionKernels variants, bool hasLogitOptions, AttentionShape shape, AttentionParameters parameters)
+    private void Launch(int index, AttentionKernels variants, bool hasLogitOptions, AttentionShape shape, AttentionParameters parameters)
     {
         AttentionWave wave = _work.Work.Waves[index];
         bool isBesideNodes = false;
@@ -193,14 +194,15 @@ public sealed partial class CudaBackend : IComputeBackend
         foreach (ItemClass itemClass in (ReadOnlySpan<ItemClass>)[
             ItemClass.Scalar, ItemClass.NarrowNode, ItemClass.WideNode, ItemClass.Sequence, ItemClass.ShortSequence])
         {
-            (int first, int count) = wave.Items[(int)itemClass];
+            long count = DeviceWork.Bound(wave.Items[(int)itemClass].Count);
             if (count == 0) continue;
-            parameters.Items = _work.Items + first * sizeof(AttentionItem);
-            parameters.NumItems = _work.NumItems + (index * AttentionKernels.NumClasses + (int)itemClass) * sizeof(int);
+            parameters.Items = _work.Items(index, itemClass);
+            parameters.NumItems = _work.NumItems(index, itemClass);
             parameters.Tickets = _work.Tickets(itemClass);
+            parameters.NumFirstTasks = 0;
             KernelVariant variant = variants.Of(itemClass, hasLogitOptions);
             CudaKernel kernel = _kernels.Get(variant);
-            long numTasks = (long)count * shape.NumKvHeads;
+            long numTasks = count * shape.NumKvHeads;
             if (!variant.SharesTasks) kernel.Launch(count, shape.NumKvHeads, parameters);
             else if (itemClass == ItemClass.WideNode)
             {
@@ -210,15 +212,19 @@ public sealed partial class CudaBackend : IComputeBackend
             else
             {
                 long numBlocks = itemClass == ItemClass.ShortSequence ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
-                kernel.Launch(
-                    Math.Min(numBlocks, (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor), 1, parameters, startsEarly: isBesideNodes);
+                long maxBlocks = (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor;
+                // Where each block has one task at most, and all start at once, it need not ask for it.
+                if (!isBesideNodes && numBlocks <= maxBlocks) parameters.NumFirstTasks = (int)numBlocks;
+                numBlocks = Math.Min(numBlocks, maxBlocks);
+                kernel.Launch(numBlocks, 1, parameters, startsEarly: isBesideNodes);
                 isBesideNodes = false;
             }
         }
         if (wave.NumMergeRows == 0) return;
         var merge = new MergeParameters
         {
-            Rows = _work.MergeRows + wave.FirstMergeRow * 3 * sizeof(int),
+            NumRows = _work.NumMergeRows(index),
+            Rows = _work.MergeRows(index),
             PartOutput = parameters.PartOutput,
             PartSums = parameters.PartSums,
             Output = parameters.Output,
@@ -226,8 +232,17 @@ public sealed partial class CudaBackend : IComputeBackend
             NumHeads = shape.NumHeads,
             OutputType = parameters.OutputType,
         };
-        _kernels.Get(variants.Merge).Launch(
-            wave.NumMergeRows, (shape.NumHeads + AttentionKernels.HeadsPerMergeBlock - 1) / AttentionKernels.HeadsPerMergeBlock, merge, startsEarly: true);
+        int headsPerBlock = wave.MergesMany ? 1 : AttentionKernels.HeadsPerMergeBlock;
+        _kernels.Get(wave.MergesMany ? variants.MergeOfMany : variants.Merge).Launch(
+            DeviceWork.Bound(wave.NumMergeRows), (shape.NumHeads + headsPerBlock - 1) / headsPerBlock, merge, startsEarly: true);
+    }
+
+    /// <summary>Sends the work lists of a plan.</summary>
+    private AttentionKernels PrepareAttention(AttentionPlan plan, AttentionShape shape, ElementType queryType, CudaKvCache cache)
+    {
+        AttentionKernels variants = VariantsOf(shape.HeadDim, cache.Shape.ElementType);
+        _work.Prepare(plan, shape, variants.VectorsPerItem, WeightTypeFor(queryType, cache.Shape.ElementType) == ElementType.Float32, cache);
+        return variants;
     }
 
     private AttentionKernels VariantsOf(int headDim, ElementType storage)

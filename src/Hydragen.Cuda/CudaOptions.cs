@@ -22,4 +22,10 @@ public sealed record CudaOptions
     /// without it, the best that the GPU runs.
     /// </summary>
     public string? KernelSet { get; init; }
+
+    /// <summary>
+    /// Whether steps of decoding are captured as CUDA graphs and replayed. Null means yes, unless the environment variable
+    /// <c>HYDRAGEN_CUDA_GRAPHS</c> is 0. The bits are the same.
+    /// </summary>
+    public bool? UsesGraphs { get; init; }
 }

@@ -9,7 +9,6 @@ internal sealed class EngineContext : IDisposable
 {
     private const int MaxLogitElements = 1 << 26;
     private float[] _logits = [];
-    private int[] _nextTokenIds = [];
 
     public EngineContext(DecoderModel model, Tokenizer? tokenizer, InferenceEngineOptions options)
     {
@@ -29,6 +28,9 @@ internal sealed class EngineContext : IDisposable
         if (budget < Cache.BytesPerPage)
             throw new ArgumentException($"The KV memory limit of {budget} bytes is less than one page of {Cache.BytesPerPage} bytes.");
         int maxPages = (int)Math.Min(budget / Cache.BytesPerPage, int.MaxValue / KvCache.PageSize);
+
+        // Ranks of a group admit the same sequences, so they use as many pages as the poorest of them has.
+        if (model.Group is not null) maxPages = (int)model.Group.Min(maxPages);
         // Where the size of a cache is bounded, its memory is taken at once; elsewhere it costs nothing until it is touched.
         Allocator = new PageAllocator(Cache, maxPages, growsEarly: memory.MaxCacheBytes != long.MaxValue);
         Step = new StepBuilder(Allocator);
@@ -68,19 +70,24 @@ internal sealed class EngineContext : IDisposable
         return logits;
     }
 
-    /// <summary>Computes the step that <see cref="Step"/> holds; returns the next tokens, <c>[numLogitRows]</c>.</summary>
+    /// <summary>Starts the step that <see cref="Step"/> holds, a token a row; returns its tokens.</summary>
     /// <param name="mode">How it shares.</param>
-    /// <param name="sampling">Options that look at one row of logits alone and cut nothing off by rank.</param>
-    /// <param name="randoms">A random number for each row; empty when greedy.</param>
-    public ReadOnlySpan<int> ForwardTokens(SharingMode mode, SamplingOptions sampling, ReadOnlySpan<double> randoms)
+    /// <param name="choices">How each row's token is chosen.</param>
+    /// <param name="withLogProbabilities">Whether log-probabilities are wanted.</param>
+    public PendingTokens Decode(SharingMode mode, ReadOnlySpan<TokenChoice> choices, bool withLogProbabilities) =>
+        Model.Decode(Step.TokenIds, Step.Slots, Step.Build(mode), Cache, choices, withLogProbabilities);
+
+    /// <summary>Ends a call between two steps. Of several ranks the first decides, so that all of them end at the same step.</summary>
+    public void ThrowIfCancelled(CancellationToken cancellationToken)
     {
-        AttentionPlan plan = Step.Build(mode);
-        int length = Step.LogitRows.Length;
-        if (_nextTokenIds.Length < length) _nextTokenIds = new int[length];
-        Span<int> nextTokenIds = _nextTokenIds.AsSpan(0, length);
-        Model.ForwardTokens(
-            Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, sampling.IsGreedy ? 0 : sampling.Temperature, sampling.MinP, randoms, nextTokenIds);
-        return nextTokenIds;
+        if (Model.Group is null)
+        {
+            cancellationToken.ThrowIfCancellationRequested();
+            return;
+        }
+        Span<int> isCancelled = [cancellationToken.IsCancellationRequested ? 1 : 0];
+        Model.Group.Broadcast(isCancelled);
+        if (isCancelled[0] != 0) throw new OperationCanceledException(cancellationToken);
     }
 
     /// <summary>Ends one hold on a node; frees it, and those above, when nobody holds them any more.</summary>

@@ -12,6 +12,8 @@ public sealed class InferenceEngine : IDisposable
 {
     private readonly SemaphoreSlim _gate = new(1);
     private readonly EngineContext _context;
+    private readonly RankCalls? _ranks;
+    private int _numPrefixes;
     private bool _isDisposed;
 
     /// <summary>Creates an engine; the caller keeps owning the model.</summary>
@@ -23,7 +25,16 @@ public sealed class InferenceEngine : IDisposable
     public InferenceEngine(DecoderModel model, Tokenizer? tokenizer = null, InferenceEngineOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(model);
-        _context = new EngineContext(model, tokenizer, options ?? new InferenceEngineOptions());
+        _ranks = model.Group is null ? null : new RankCalls(model.Group);
+        try
+        {
+            _context = new EngineContext(model, tokenizer, options ?? new InferenceEngineOptions());
+        }
+        catch (Exception exception)
+        {
+            model.Group?.Fail(exception.Message);
+            throw;
+        }
     }
 
     /// <summary>The model.</summary>
@@ -37,6 +48,43 @@ public sealed class InferenceEngine : IDisposable
 
     /// <summary>KV memory in use now, in bytes.</summary>
     public long KvBytesInUse => _context.Allocator.NumUsed * _context.Cache.BytesPerPage;
+
+    /// <summary>
+    /// On a rank other than the first of a group: makes the calls of rank 0 along with it, until rank 0 disposes its engine. No other call may
+    /// be made there.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">This is rank 0, or there is no group.</exception>
+    /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
+    public void Serve()
+    {
+        if (Model.Group is null or { Rank: 0 }) throw new InvalidOperationException("Only ranks other than the first of a group serve.");
+        var prefixes = new Dictionary<int, PrefixHandle>();
+        RankCalls.Serve(Model.Group, call =>
+        {
+            PrefixHandle? prefix = prefixes.GetValueOrDefault(call.Kind == EngineCallKind.CreatePrefix ? call.Parent : call.Prefix);
+            switch (call.Kind)
+            {
+                case EngineCallKind.CreatePrefix:
+                    prefixes.Add(call.Prefix, CreatePrefix(call.Prompts[0], prefix));
+                    break;
+                case EngineCallKind.ReleasePrefix:
+                    prefix?.Dispose();
+                    prefixes.Remove(call.Prefix);
+                    break;
+                case EngineCallKind.Generate:
+                    Generate(call.Prompts, call.Options, prefix: prefix);
+                    break;
+                case EngineCallKind.GenerateTree:
+                    GenerateTree(call.Prompts, call.Options, prefix: prefix);
+                    break;
+                case EngineCallKind.Score:
+                    Score(call.Inputs, static _ => { }, call.Options, call.KeepLogits);
+                    break;
+                default:
+                    throw new InvalidDataException($"Rank 0 asks for the unknown call {call.Kind}.");
+            }
+        });
+    }
 
     /// <summary>Computes a prefix and keeps it.</summary>
     /// <param name="prompt">Text or token ids; no children.</param>
@@ -53,20 +101,24 @@ public sealed class InferenceEngine : IDisposable
         {
             var builder = new PromptForestBuilder(_context.Limits, new GenerationOptions(), Tokenizer, streamsText: false);
             PrefixNode node = builder.BuildPrefix(prompt, parent?.Node);
+            int number = _numPrefixes++;
             node.LeaseCount++;
             var prefill = new Prefill(_context, SharingMode.Hydragen);
-            try
+            return Together(() => new EngineCall(EngineCallKind.CreatePrefix) { Prefix = number, Parent = parent?.Number ?? -1, Prompts = [prompt] }, () =>
             {
-                prefill.Reserve(node);
-                prefill.Add(node);
-                prefill.Run((_, _, _) => { }, () => progress?.Report(new GenerationProgress(prefill.TokensDone, node.TokenIds.Count, 0, 0, 0)), cancellationToken);
-            }
-            catch
-            {
-                _context.Release(node);
-                throw;
-            }
-            return new PrefixHandle(this, node);
+                try
+                {
+                    prefill.Reserve(node);
+                    prefill.Add(node);
+                    prefill.Run((_, _, _) => { }, () => progress?.Report(new GenerationProgress(prefill.TokensDone, node.TokenIds.Count, 0, 0, 0)), cancellationToken);
+                }
+                catch
+                {
+                    _context.Release(node);
+                    throw;
+                }
+                return new PrefixHandle(this, node, number);
+            });
         }, cancellationToken);
     }
 
@@ -82,7 +134,7 @@ public sealed class InferenceEngine : IDisposable
     public GenerationStatistics Generate(
         IReadOnlyList<PromptNode> prompts, GenerationOptions options, Action<GenerationUpdate>? onUpdate = null,
         Action<GenerationResult>? onResult = null, PrefixHandle? prefix = null, CancellationToken cancellationToken = default) =>
-        Run(options, onUpdate, onResult, prefix, builder => builder.BuildFlat(prompts, prefix?.Node), cancellationToken);
+        Run(EngineCallKind.Generate, prompts, options, onUpdate, onResult, prefix, (builder, node) => builder.BuildFlat(prompts, node), cancellationToken);
 
     /// <summary>Completes the leaves of prompt trees; each part is computed once.</summary>
     /// <param name="roots">The trees.</param>
@@ -96,7 +148,7 @@ public sealed class InferenceEngine : IDisposable
     public GenerationStatistics GenerateTree(
         IReadOnlyList<PromptNode> roots, GenerationOptions options, Action<GenerationUpdate>? onUpdate = null,
         Action<GenerationResult>? onResult = null, PrefixHandle? prefix = null, CancellationToken cancellationToken = default) =>
-        Run(options, onUpdate, onResult, prefix, builder => builder.BuildTree(roots, prefix?.Node), cancellationToken);
+        Run(EngineCallKind.GenerateTree, roots, options, onUpdate, onResult, prefix, (builder, node) => builder.BuildTree(roots, node), cancellationToken);
 
     /// <summary>Computes the log-probability of every token of some sequences; common prefixes are computed once.</summary>
     /// <param name="inputs">Token ids of each sequence, at least one each.</param>
@@ -115,11 +167,13 @@ public sealed class InferenceEngine : IDisposable
         ArgumentNullException.ThrowIfNull(onScored);
         options ??= new GenerationOptions();
         options.Validate();
-        Locked(null, () =>
-        {
-            new ScoreRun(_context, options, keepLogits).Run(inputs, onScored, cancellationToken);
-            return 0;
-        }, cancellationToken);
+        Locked(null, () => Together(
+            () => new EngineCall(EngineCallKind.Score) { Inputs = inputs, Options = options, KeepLogits = keepLogits },
+            () =>
+            {
+                new ScoreRun(_context, options, keepLogits).Run(inputs, onScored, cancellationToken);
+                return 0;
+            }), cancellationToken);
     }
 
     /// <summary>Frees the KV memory; waits for a running call.</summary>
@@ -130,6 +184,7 @@ public sealed class InferenceEngine : IDisposable
         {
             if (_isDisposed) return;
             _isDisposed = true;
+            _ranks?.End();
             _context.Dispose();
         }
         finally
@@ -141,12 +196,14 @@ public sealed class InferenceEngine : IDisposable
     /// <summary>Throws when the books of the KV memory do not balance.</summary>
     internal void CheckIntegrity() => _context.Allocator.CheckIntegrity();
 
-    internal void Release(PrefixNode node)
+    internal void Release(PrefixHandle prefix)
     {
         _gate.Wait();
         try
         {
-            if (!_isDisposed) _context.Release(node);
+            if (_isDisposed) return;
+            _ranks?.Release(prefix.Number);
+            _context.Release(prefix.Node);
         }
         finally
         {
@@ -155,18 +212,25 @@ public sealed class InferenceEngine : IDisposable
     }
 
     private GenerationStatistics Run(
-        GenerationOptions options, Action<GenerationUpdate>? onUpdate, Action<GenerationResult>? onResult, PrefixHandle? prefix,
-        Func<PromptForestBuilder, PromptForest> build, CancellationToken cancellationToken)
+        EngineCallKind kind, IReadOnlyList<PromptNode> prompts, GenerationOptions options, Action<GenerationUpdate>? onUpdate,
+        Action<GenerationResult>? onResult, PrefixHandle? prefix, Func<PromptForestBuilder, PrefixNode?, PromptForest> build, CancellationToken cancellationToken)
     {
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
+        if (_ranks is not null) options = options with { Seed = options.Seed ?? (ulong)Random.Shared.NextInt64(long.MinValue, long.MaxValue) };
         return Locked(prefix, () =>
         {
-            PromptForest forest = build(new PromptForestBuilder(_context.Limits, options, Tokenizer, onUpdate is not null));
-            using var run = new GenerationRun(_context, options, forest, onUpdate, onResult);
-            return run.Run(cancellationToken);
+            PromptForest forest = build(new PromptForestBuilder(_context.Limits, options, Tokenizer, onUpdate is not null), prefix?.Node);
+            return Together(() => new EngineCall(kind) { Prompts = prompts, Options = options, Prefix = prefix?.Number ?? -1 }, () =>
+            {
+                using var run = new GenerationRun(_context, options, forest, onUpdate, onResult);
+                return run.Run(cancellationToken);
+            });
         }, cancellationToken);
     }
+
+    /// <summary>Runs a call that is known to be valid, on all ranks if there are several.</summary>
+    private T Together<T>(Func<EngineCall> call, Func<T> run) => _ranks is null ? run() : _ranks.Run(call, run);
 
     private T Locked<T>(PrefixHandle? prefix, Func<T> call, CancellationToken cancellationToken)
     {

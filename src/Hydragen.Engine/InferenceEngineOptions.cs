@@ -8,4 +8,7 @@ public sealed record InferenceEngineOptions
 
     /// <summary>The most sequences that one decode step computes; further ones wait.</summary>
     public int MaxBatchSize { get; init; } = 4096;
+
+    /// <summary>Whether a step starts before the tokens of the one before are known; null leaves it to the backend.</summary>
+    internal bool? RunsAhead { get; init; }
 }

@@ -8,16 +8,20 @@ public sealed class PrefixHandle : IDisposable
 {
     private readonly InferenceEngine _engine;
 
-    internal PrefixHandle(InferenceEngine engine, PrefixNode node)
+    internal PrefixHandle(InferenceEngine engine, PrefixNode node, int number)
     {
         _engine = engine;
         Node = node;
+        Number = number;
     }
 
     /// <summary>Tokens from position 0 to the end of this prefix.</summary>
     public int Length => Node.End;
 
     internal PrefixNode Node { get; }
+
+    /// <summary>What the other ranks of a group know it by.</summary>
+    internal int Number { get; }
 
     internal bool IsDisposed { get; private set; }
 
@@ -28,6 +32,6 @@ public sealed class PrefixHandle : IDisposable
     {
         if (IsDisposed) return;
         IsDisposed = true;
-        _engine.Release(Node);
+        _engine.Release(this);
     }
 }

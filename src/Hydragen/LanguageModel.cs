@@ -19,11 +19,13 @@ namespace Hydragen;
 public sealed class LanguageModel : IAsyncDisposable, IDisposable
 {
     private readonly IComputeBackend? _ownBackend;
+    private readonly IRankGroup? _ownGroup;
     private readonly DecoderModel _model;
 
-    private LanguageModel(IComputeBackend? ownBackend, DecoderModel model, InferenceEngine engine)
+    private LanguageModel(IComputeBackend? ownBackend, IRankGroup? ownGroup, DecoderModel model, InferenceEngine engine)
     {
         _ownBackend = ownBackend;
+        _ownGroup = ownGroup;
         _model = model;
         Engine = engine;
     }
@@ -43,12 +45,35 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
     /// <param name="progress">Receives the loaded share, 0 to 1.</param>
     /// <param name="cancellationToken">Ends the loading.</param>
     /// <exception cref="ModelFormatException">A file is missing, malformed or of an unsupported kind.</exception>
+    /// <exception cref="RankGroupException">The ranks do not load the same, or one of them failed.</exception>
     /// <exception cref="TokenizerFormatException">tokenizer.json is malformed or of an unsupported kind.</exception>
     public static Task<LanguageModel> LoadAsync(
         string folder, LanguageModelOptions? options = null, IProgress<double>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(folder);
-        return EngineThread.RunAsync(() => Load(folder, options ?? new LanguageModelOptions(), progress, cancellationToken));
+        return EngineThread.RunAsync(() => Load(options ?? new LanguageModelOptions(), (backend, decoderOptions) =>
+        {
+            string tokenizerPath = Path.Combine(folder, "tokenizer.json");
+            Tokenizer? tokenizer = File.Exists(tokenizerPath) ? Tokenizer.Load(tokenizerPath) : null;
+            return (DecoderModel.Load(folder, backend, decoderOptions, progress, cancellationToken), tokenizer);
+        }));
+    }
+
+    /// <summary>Loads weights that lie in no folder; there is no tokenizer, so prompts are token ids.</summary>
+    /// <param name="configuration">What the model is.</param>
+    /// <param name="weights">Its weights; stay the caller's.</param>
+    /// <param name="options">Types, threads, limits.</param>
+    /// <param name="progress">Receives the loaded share, 0 to 1.</param>
+    /// <param name="cancellationToken">Ends the loading.</param>
+    /// <exception cref="ModelFormatException">The weights do not fit the configuration.</exception>
+    public static Task<LanguageModel> LoadAsync(
+        ModelConfiguration configuration, WeightStore weights, LanguageModelOptions? options = null, IProgress<double>? progress = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(configuration);
+        ArgumentNullException.ThrowIfNull(weights);
+        return EngineThread.RunAsync(() => Load(options ?? new LanguageModelOptions(), (backend, decoderOptions) =>
+            (DecoderModel.Load(configuration, weights, backend, decoderOptions, progress, cancellationToken), null)));
     }
 
     /// <summary>Completes prompts; common prefixes are found and shared.</summary>
@@ -85,11 +110,23 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
         return CreatePrefixAsync(PromptNode.FromText(text), null, progress, cancellationToken);
     }
 
+    /// <summary>
+    /// On a rank other than the first of a group: computes along with rank 0 until that disposes its model. Nothing else may be called there.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">This is rank 0, or there is no group.</exception>
+    /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
+    public Task ServeAsync() => EngineThread.RunAsync(() =>
+    {
+        Engine.Serve();
+        return 0;
+    });
+
     /// <summary>Frees the model; waits for a running call.</summary>
     public void Dispose()
     {
         Engine.Dispose();
         _model.Dispose();
+        _ownGroup?.Dispose();
         _ownBackend?.Dispose();
     }
 
@@ -119,29 +156,31 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
         return (onUpdate, onResult, cancellationToken) => Engine.GenerateTree(roots, options, onUpdate, onResult, prefix, cancellationToken);
     }
 
-    private static LanguageModel Load(string folder, LanguageModelOptions options, IProgress<double>? progress, CancellationToken cancellationToken)
+    private static LanguageModel Load(LanguageModelOptions options, Func<IComputeBackend, DecoderOptions, (DecoderModel, Tokenizer?)> load)
     {
         IComputeBackend backend = options.Backend ?? new CpuBackend(new CpuOptions { NumThreads = options.NumThreads });
         IComputeBackend? ownBackend = options.Backend is null || options.OwnsBackend ? backend : null;
+        IRankGroup? ownGroup = options.OwnsGroup ? options.Group : null;
         DecoderModel? model = null;
         try
         {
-            string tokenizerPath = Path.Combine(folder, "tokenizer.json");
-            Tokenizer? tokenizer = File.Exists(tokenizerPath) ? Tokenizer.Load(tokenizerPath) : null;
             var decoderOptions = new DecoderOptions
             {
                 ComputeType = options.ComputeType,
                 KvType = options.KvType,
                 WeightType = options.WeightType,
                 MaxBatchRows = options.MaxBatchRows,
+                Group = options.Group,
             };
-            model = DecoderModel.Load(folder, backend, decoderOptions, progress, cancellationToken);
+            (model, Tokenizer? tokenizer) = load(backend, decoderOptions);
             var engine = new InferenceEngine(model, tokenizer, new InferenceEngineOptions { MaxKvBytes = options.MaxKvBytes });
-            return new LanguageModel(ownBackend, model, engine);
+            return new LanguageModel(ownBackend, ownGroup, model, engine);
         }
-        catch
+        catch (Exception exception)
         {
+            options.Group?.Fail(exception.Message);
             model?.Dispose();
+            ownGroup?.Dispose();
             ownBackend?.Dispose();
             throw;
         }

@@ -22,8 +22,11 @@ public sealed record LanguageModelOptions
     /// <summary>Threads of the CPU backend; null means one a core.</summary>
     public int? NumThreads { get; init; }
 
-    /// <summary>The most rows of one forward pass; more rows need more activation memory.</summary>
-    public int MaxBatchRows { get; init; } = 512;
+    /// <summary>
+    /// The most rows of one forward pass; more rows need more activation memory, and keep a device busier with long prompts. Null means what
+    /// the backend prefers: 512 on the CPU, 2048 on a GPU.
+    /// </summary>
+    public int? MaxBatchRows { get; init; }
 
     /// <summary>The most KV memory, in bytes; null means what the backend proposes: half of the memory, or what is free on a GPU.</summary>
     public long? MaxKvBytes { get; init; }
@@ -33,4 +36,13 @@ public sealed record LanguageModelOptions
 
     /// <summary>Whether <see cref="Backend"/> is freed with the model, also when loading fails; else it stays the caller's.</summary>
     public bool OwnsBackend { get; init; }
+
+    /// <summary>
+    /// The ranks that compute the model together; null for this process alone. All ranks load the same folder with the same options. Then
+    /// rank 0 uses the model, and the others call <see cref="LanguageModel.ServeAsync"/>.
+    /// </summary>
+    public IRankGroup? Group { get; init; }
+
+    /// <summary>Whether <see cref="Group"/> is left with the model, also when loading fails; else it stays the caller's.</summary>
+    public bool OwnsGroup { get; init; }
 }

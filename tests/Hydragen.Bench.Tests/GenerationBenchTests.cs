@@ -11,7 +11,7 @@ public sealed class GenerationBenchTests
     private const string Tiny = "generate --random-model 2,64,4,2,96,300 --threads 2 --repeats 1";
 
     [Fact]
-    public async Task Every_mode_of_every_point_gives_a_line_and_the_random_model_leaves_nothing_behind()
+    public async Task Every_mode_of_every_point_gives_a_line()
     {
         BenchRun run = await BenchRun.RunAsync($"{Tiny} --batch 1,5 --prefix 70 --new-tokens 4 --compute-type bf16 --json");
         JsonElement[] lines = run.Lines;
@@ -96,9 +96,19 @@ public sealed class GenerationBenchTests
     [InlineData("generate --random-model 1,64,4,3,64,100", "divide the 4 query heads")]
     [InlineData("generate --random-model 1,64,4,2,64,100 --model embedded", "not both")]
     [InlineData("generate --model /no/such/folder", "There is no model folder")]
+    [InlineData("generate --protocol dense", "--protocol must be custom, paper, needles or tree")]
+    [InlineData("generate --protocol needles --batch 4", "--batch does not go with --protocol needles")]
+    [InlineData("generate --protocol paper --suffix 4", "--suffix does not go with --protocol paper")]
+    [InlineData("generate --questions 4", "--questions does not go with --protocol custom")]
+    [InlineData("generate --protocol tree --new-tokens 4,5", "--new-tokens takes one number with --protocol tree")]
+    [InlineData("generate --protocol paper --modes one-level", "--modes one-level does not go with --protocol paper")]
+    [InlineData("generate --protocol needles --random-model 1,16,1,1,16,50 --threads 1", "needs a model with a tokenizer")]
+    [InlineData("generate --protocol needles --document-tokens 16380 --questions 2", "the model's context holds")]
+    [InlineData("generate --protocol needles --document-tokens 3", "--document-tokens 3")]
+    [InlineData("generate --resume /no/such/folder/x.jsonl", "its folder does not exist")]
     [InlineData("generate --new-tokens 1", "--new-tokens takes numbers from 2")]
     [InlineData("generate --batch many", "--batch takes numbers like")]
-    [InlineData("generate --modes dense", "--modes takes some of hydragen,paged,copied,no-attention")]
+    [InlineData("generate --modes dense", "--modes takes some of hydragen,paged,copied,no-attention,one-level")]
     public async Task Bad_values_are_refused_in_one_line(string arguments, string part)
     {
         BenchRun run = await BenchRun.RunAsync(arguments);
@@ -113,29 +123,62 @@ public sealed class GenerationBenchTests
     }
 
     [Fact]
-    public void A_random_model_has_as_many_weights_as_its_size_says_and_none_of_its_rows_are_alike()
+    public async Task Random_models_have_the_shapes_of_their_names_and_the_output_says_that_they_are_random()
     {
-        var size = new ModelSize(NumLayers: 2, HiddenSize: 64, NumHeads: 4, NumKvHeads: 2, IntermediateSize: 96, VocabularySize: 300);
-        using RandomModel model = RandomModel.Write(size, contextLength: 128);
-        ModelConfiguration configuration = ModelConfiguration.Load(model.Folder);
-        Assert.Equal(new AttentionShape(4, 2, 16), configuration.Heads);
-        Assert.Equal(128, configuration.MaxContextLength);
-        using SafetensorsFile file = SafetensorsFile.Open(Path.Combine(model.Folder, "model.safetensors"));
-        Assert.Equal(size.NumWeights, file.Tensors.Values.Sum(tensor => tensor.Shape.ToArray().Aggregate(1L, (product, extent) => product * extent)));
+        Assert.Equal(13.02, ModelSize.Named["codellama-13b"].NumWeights / 1e9, 0.01);
+        Assert.Equal(6.74, ModelSize.Named["codellama-7b"].NumWeights / 1e9, 0.01);
+        Assert.Equal(33.74, ModelSize.Named["codellama-34b"].NumWeights / 1e9, 0.01);
+        Assert.Equal(8.03, ModelSize.Named["llama3-8b"].NumWeights / 1e9, 0.01);
+        BenchRun run = await BenchRun.RunAsync($"{Tiny} --batch 1 --prefix 5 --new-tokens 2 --modes hydragen");
+        Assert.Contains("random 2,64,4,2,96,300 (BF16", run.Error, StringComparison.Ordinal);
     }
 
     [Fact]
-    public void Decode_work_counts_weights_and_attention_of_every_token_but_the_first()
+    public void A_random_model_has_as_many_weights_as_its_size_says_and_no_two_of_its_matrices_are_alike()
+    {
+        var size = new ModelSize(NumLayers: 2, HiddenSize: 64, NumHeads: 4, NumKvHeads: 2, IntermediateSize: 96, VocabularySize: 300);
+        using WeightStore store = RandomModel.Weights(size);
+        Assert.Equal(size.NumWeights, store.Tensors.Values.Sum(tensor => tensor.Tensor.Shape.Aggregate(1L, (product, extent) => product * extent)));
+        var beginnings = new HashSet<string>();
+        foreach ((string name, WeightTensor tensor) in store.Tensors)
+        {
+            if (name.Contains("norm", StringComparison.Ordinal)) continue;
+            var values = new float[64];
+            tensor.File.ReadSingles(tensor.Tensor, 0, values);
+            Assert.True(beginnings.Add(string.Join(' ', values)), name);
+            Assert.DoesNotContain(0f, values);
+
+            // Reading from any place on gives the same numbers as reading from the start.
+            var later = new float[32];
+            tensor.File.ReadSingles(tensor.Tensor, 32, later);
+            Assert.Equal(values[32..], later);
+        }
+    }
+
+    [Fact]
+    public void Work_counts_weights_attention_and_bytes_of_every_token_but_the_first()
     {
         var size = new ModelSize(2, 64, 4, 2, 96, 300);
-        using RandomModel model = RandomModel.Write(size, contextLength: 128);
-        ModelConfiguration configuration = ModelConfiguration.Load(model.Folder);
+        ModelConfiguration configuration = RandomModel.Configuration(size, contextLength: 128);
+        ModelWork work = ModelWork.Of(configuration, weightBytes: 1000, kvBytes: 10);
         var cell = new GenerationCell(Batch: 3, Prefix: 10, Suffix: 2, NewTokens: 5);
-        long matrixWeights = 300 * 64 + 2 * (64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 64 * 96);
-        double expected = 0;
+        long layerWeights = 2 * (64 * 64 + 2 * 32 * 64 + 64 * 64 + 3 * 64 * 96), matrixWeights = 300 * 64 + layerWeights;
+        double flops = 0, shared = 0, copied = 0;
         for (int token = 1; token < cell.NewTokens; token++)
-            expected += cell.Batch * (2.0 * matrixWeights + 2 * 4.0 * 4 * 16 * (cell.Prefix + cell.Suffix + token));
-        Assert.Equal(expected, GenerationSetup.DecodeFlops(configuration, cell, SharingMode.Hydragen), expected * 1e-9);
-        Assert.Equal(3 * 4 * 2.0 * matrixWeights, GenerationSetup.DecodeFlops(configuration, cell, SharingMode.NoAttention), 1);
+        {
+            flops += cell.Batch * (2.0 * matrixWeights + 2 * 4.0 * 4 * 16 * (cell.Prefix + cell.Suffix + token));
+            shared += 1000 + 10 * (cell.Prefix + cell.Batch * (cell.Suffix + token));
+            copied += 1000 + 10 * cell.Batch * (cell.Prefix + cell.Suffix + token);
+        }
+        Assert.Equal(flops, work.DecodeFlops(cell, SharingMode.Hydragen), flops * 1e-9);
+        Assert.Equal(3 * 4 * 2.0 * matrixWeights, work.DecodeFlops(cell, SharingMode.NoAttention), 1);
+        Assert.Equal(shared, work.DecodeBytes(cell, SharingMode.Hydragen), 1e-6);
+        Assert.Equal(copied, work.DecodeBytes(cell, SharingMode.Paged), 1e-6);
+        Assert.Equal(4 * 1000, work.DecodeBytes(cell, SharingMode.NoAttention), 1e-6);
+
+        double prefill = 0;
+        for (int position = 6; position < 9; position++) prefill += 2.0 * layerWeights + 2 * 4.0 * 4 * 16 * (position + 1);
+        Assert.Equal(prefill, work.PrefillFlops(6, 3, SharingMode.Copied), prefill * 1e-9);
+        Assert.Equal(3 * 2.0 * layerWeights, work.PrefillFlops(6, 3, SharingMode.NoAttention), 1e-3);
     }
 }

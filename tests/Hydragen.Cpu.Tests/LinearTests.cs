@@ -97,6 +97,27 @@ public sealed class LinearTests
     public void The_largest_number_of_a_row_is_found()
     {
         using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
-        TokenConformance.IndexOfMaximum(backend);
+        TokenConformance.Greedy(backend);
+    }
+
+    [Fact]
+    public void Ranks_keep_the_lowest_of_equal_tokens()
+    {
+        using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
+        TokenConformance.Ranks(backend);
+    }
+
+    [Fact]
+    public void Log_probabilities_are_those_of_the_model()
+    {
+        using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
+        TokenConformance.LogProbabilities(backend);
+    }
+
+    [Fact]
+    public void Chosen_tokens_can_be_looked_up_before_anybody_has_seen_them()
+    {
+        using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
+        TokenConformance.ChosenEmbeddings(backend);
     }
 }

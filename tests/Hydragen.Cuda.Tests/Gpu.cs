@@ -18,6 +18,13 @@ internal static class Gpu
         return new CudaBackend(isPortable ? new CudaOptions { KernelSet = KernelSet.Portable.Name } : null, maxWorkspaceBytes);
     }
 
+    /// <summary>The same, with CUDA graphs or without.</summary>
+    public static CudaBackend Open(bool usesGraphs)
+    {
+        if (Missing.Value is { } reason) Assert.Skip(reason);
+        return new CudaBackend(new CudaOptions { UsesGraphs = usesGraphs });
+    }
+
     /// <summary>A backend that can run models; skips the test where there can be none.</summary>
     public static CudaBackend OpenForModels()
     {

@@ -9,14 +9,14 @@ public sealed class OperatorCompilationTests
 
     /// <summary>The kernels that are compiled here.</summary>
     public static IReadOnlyCollection<string> Names { get; } =
-        ["embedding_lookup", "rms_norm", "rotary_append", "gated_activation", "linear_input", "linear_output", "row_maximum", "row_sample"];
+        ["embedding_lookup", "rms_norm", "rotary_append", "gated_activation", "linear_input", "linear_output", "row_maximum", "row_sample", "row_log_probability"];
 
     [Theory]
     [InlineData(80)]
     [InlineData(90)]
     public void Row_kernels_compile_without_spills_and_warnings(int computeCapability)
     {
-        var variants = new List<KernelVariant> { OperatorVariants.RowMaximum, OperatorVariants.RowSample };
+        var variants = new List<KernelVariant> { OperatorVariants.RowMaximum, OperatorVariants.RowSample, OperatorVariants.RowLogProbability };
         foreach (ElementType type in Types)
         {
             foreach (int size in (int[])[1, 70, 768, 5120, 16384]) variants.Add(OperatorVariants.Embedding(type, size));

@@ -66,6 +66,42 @@ public sealed class OperatorTests
         }
     }
 
+    [Theory]
+    [InlineData(ElementType.Int8)]
+    [InlineData(ElementType.Float8E4M3)]
+    [InlineData(ElementType.Float8E5M2)]
+    public void What_a_step_appends_to_bytes_is_what_is_written(ElementType type)
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        foreach (int headDim in (int[])[8, 24, 64, 128, 200, 256])
+        {
+            var shape = new AttentionShape(6, 3, headDim);
+            int[] slots = [130, 2, 63, 64, 65, 17, 0];
+            int rowSize = 12 * headDim, tokenSize = 3 * headDim;
+            float[] rows = RandomTensors.Normal(new Random(headDim), slots.Length * rowSize, 0, 100);
+            // Beyond what FP8 holds, subnormal, zeros, and a NaN.
+            rows.AsSpan(6 * headDim, headDim).Fill(1e9f);
+            rows.AsSpan(7 * headDim, headDim).Fill(1e-5f);
+            rows.AsSpan(8 * headDim, headDim).Clear();
+            rows[9 * headDim] = float.NaN;
+            using DeviceBuffer input = backend.Allocate(ElementType.Float32, rows.Length), query = backend.Allocate(ElementType.BFloat16, slots.Length * 6 * headDim);
+            input.Upload(rows);
+            using KvCache appended = backend.CreateKvCache(new KvCacheShape(1, 3, headDim, type), 3), written = backend.CreateKvCache(appended.Shape, 3);
+            backend.RotaryAppend(input, shape, null, null, slots, slots, appended, 0, query);
+            float[] Part(int first) => [.. Enumerable.Range(0, slots.Length).SelectMany(row => rows.AsSpan(row * rowSize + first * headDim, tokenSize).ToArray())];
+            written.Write(0, slots, Part(6), Part(9));
+            for (int page = 0; page < 3; page++) Assert.Equal(Bytes(written, page), Bytes(appended, page));
+        }
+
+        static byte[] Bytes(KvCache cache, int page)
+        {
+            var bytes = new byte[cache.BytesPerPage];
+            using var device = new CudaDevice(0);
+            device.Download<byte>(bytes, ((CudaKvCache)cache).PageAddress(page));
+            return bytes;
+        }
+    }
+
     [Fact]
     public void Every_small_size_agrees_with_a_sum_in_FP64()
     {
@@ -201,7 +237,28 @@ public sealed class OperatorTests
     public void The_largest_number_of_a_row_is_found()
     {
         using CudaBackend backend = Gpu.OpenForModels();
-        TokenConformance.IndexOfMaximum(backend);
+        TokenConformance.Greedy(backend);
+    }
+
+    [Fact]
+    public void Ranks_keep_the_lowest_of_equal_tokens()
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        TokenConformance.Ranks(backend);
+    }
+
+    [Fact]
+    public void Log_probabilities_are_those_of_the_model()
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        TokenConformance.LogProbabilities(backend);
+    }
+
+    [Fact]
+    public void Chosen_tokens_can_be_looked_up_before_anybody_has_seen_them()
+    {
+        using CudaBackend backend = Gpu.OpenForModels();
+        TokenConformance.ChosenEmbeddings(backend);
     }
 
     [Fact]

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Hydragen.Engine.Tests;
 
 /// <summary>Random prompts as token ids.</summary>
@@ -18,5 +20,17 @@ internal static class Prompts
         var results = new Dictionary<(int, int), GenerationResult>();
         generate(result => results.Add((result.InputIndex, result.SampleIndex), result));
         return results;
+    }
+
+    /// <summary>Everything that a call hands out, in order; numbers to the last bit when they are exact.</summary>
+    public static List<string> Updates(TinyModel model, PromptNode[] prompts, GenerationOptions options, PrefixHandle? prefix = null, bool isExact = false)
+    {
+        var lines = new List<string>();
+        string format = isExact ? "r" : "g4";
+        model.Engine.Generate(prompts, options, update => lines.Add(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{update.InputIndex}.{update.SampleIndex} {update.TokenId} '{update.Text}' {update.LogProbability?.ToString(format, CultureInfo.InvariantCulture)} {update.Result?.FinishReason} {update.Result?.Text}")),
+            prefix: prefix);
+        return lines;
     }
 }

@@ -12,16 +12,18 @@ internal sealed class TinyModel : IDisposable
 {
     public const int VocabularySize = 257;
     public const int EosTokenId = 256;
-    private const int HiddenSize = 48, IntermediateSize = 80, NumLayers = 2, NumHeads = 6, NumKvHeads = 2, HeadDim = 8;
-    private readonly CpuBackend _backend = new();
+    private const int HiddenSize = 48, IntermediateSize = 80, NumLayers = 2, NumHeads = 6, NumKvHeads = 2;
+    private readonly IComputeBackend _backend;
     private DecoderModel? _whole;
 
-    public TinyModel(long? maxKvBytes = null, int maxBatchRows = 128, int contextLength = 512, int maxBatchSize = 4096)
+    public TinyModel(long? maxKvBytes = null, int maxBatchRows = 128, int contextLength = 512, int maxBatchSize = 4096, bool? runsAhead = null,
+        IComputeBackend? backend = null, ElementType type = ElementType.Float32, int headDim = 8)
     {
-        Folder = WriteFolder(contextLength);
-        Model = DecoderModel.Load(Folder, _backend, new DecoderOptions { MaxBatchRows = maxBatchRows });
+        _backend = backend ?? new CpuBackend();
+        Folder = WriteFolder(contextLength, headDim);
+        Model = DecoderModel.Load(Folder, _backend, new DecoderOptions { MaxBatchRows = maxBatchRows, ComputeType = type });
         Tokenizer = Tokenizer.Load(Folder);
-        Engine = new InferenceEngine(Model, Tokenizer, new InferenceEngineOptions { MaxKvBytes = maxKvBytes, MaxBatchSize = maxBatchSize });
+        Engine = new InferenceEngine(Model, Tokenizer, new InferenceEngineOptions { MaxKvBytes = maxKvBytes, MaxBatchSize = maxBatchSize, RunsAhead = runsAhead });
     }
 
     public string Folder { get; }
@@ -75,14 +77,14 @@ internal sealed class TinyModel : IDisposable
         return logits;
     }
 
-    private static string WriteFolder(int contextLength)
+    private static string WriteFolder(int contextLength, int headDim)
     {
         string folder = Directory.CreateTempSubdirectory("hydragen-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.json"), string.Create(CultureInfo.InvariantCulture, $$"""
             {
               "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": {{VocabularySize}}, "hidden_size": {{HiddenSize}},
               "intermediate_size": {{IntermediateSize}}, "num_hidden_layers": {{NumLayers}}, "num_attention_heads": {{NumHeads}},
-              "num_key_value_heads": {{NumKvHeads}}, "head_dim": {{HeadDim}}, "max_position_embeddings": {{contextLength}}, "rms_norm_eps": 1e-5,
+              "num_key_value_heads": {{NumKvHeads}}, "head_dim": {{headDim}}, "max_position_embeddings": {{contextLength}}, "rms_norm_eps": 1e-5,
               "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": false, "eos_token_id": {{EosTokenId}}, "torch_dtype": "float32"
             }
             """));
@@ -101,10 +103,10 @@ internal sealed class TinyModel : IDisposable
             string prefix = $"model.layers.{layer}.";
             Add(prefix + "input_layernorm.weight", 0, HiddenSize);
             Add(prefix + "post_attention_layernorm.weight", 0, HiddenSize);
-            Add(prefix + "self_attn.q_proj.weight", 0.5f, NumHeads * HeadDim, HiddenSize);
-            Add(prefix + "self_attn.k_proj.weight", 0.5f, NumKvHeads * HeadDim, HiddenSize);
-            Add(prefix + "self_attn.v_proj.weight", 0.5f, NumKvHeads * HeadDim, HiddenSize);
-            Add(prefix + "self_attn.o_proj.weight", 0.5f, HiddenSize, NumHeads * HeadDim);
+            Add(prefix + "self_attn.q_proj.weight", 0.5f, NumHeads * headDim, HiddenSize);
+            Add(prefix + "self_attn.k_proj.weight", 0.5f, NumKvHeads * headDim, HiddenSize);
+            Add(prefix + "self_attn.v_proj.weight", 0.5f, NumKvHeads * headDim, HiddenSize);
+            Add(prefix + "self_attn.o_proj.weight", 0.5f, HiddenSize, NumHeads * headDim);
             Add(prefix + "mlp.gate_proj.weight", 0.3f, IntermediateSize, HiddenSize);
             Add(prefix + "mlp.up_proj.weight", 0.3f, IntermediateSize, HiddenSize);
             Add(prefix + "mlp.down_proj.weight", 0.3f, HiddenSize, IntermediateSize);

@@ -51,6 +51,20 @@ internal sealed class BenchArguments
     /// <summary>Names of the modes to measure.</summary>
     public string[] Modes(ParseResult parsed) => parsed.GetValue(_modes)!.Split(',');
 
+    /// <summary>Names of the modes to measure where a choice of other options allows some of them only.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="allowed">Modes that are allowed.</param>
+    /// <param name="numDefaults">How many of them, from the first on, are measured unless the option says otherwise.</param>
+    /// <param name="by">What allows them.</param>
+    /// <exception cref="InputException">Others were given.</exception>
+    public string[] Modes(ParseResult parsed, IReadOnlyList<string> allowed, int numDefaults, string by)
+    {
+        if (parsed.GetResult(_modes) is not { Implicit: false }) return [.. allowed.Take(numDefaults)];
+        string[] modes = Modes(parsed);
+        return modes.Except(allowed).FirstOrDefault() is { } other
+            ? throw new InputException($"--modes {other} does not go with {by}, which takes some of {string.Join(',', allowed)}.") : modes;
+    }
+
     public string Device(ParseResult parsed) => parsed.GetValue(_device)!;
 
     public int Repeats(ParseResult parsed) => parsed.GetValue(_repeats);

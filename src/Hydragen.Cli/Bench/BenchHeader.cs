@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Reflection;
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using Hydragen.Cli.Output;
 using Hydragen.Core;
 
@@ -12,7 +13,11 @@ internal sealed record BenchHeader(string Command, Machine Machine, IAttentionBa
     /// <summary>Versions of what a device needs besides this program; null when nothing.</summary>
     public string? Software { get; init; }
 
-    private static string Version =>
+    /// <summary>Writes what every row depends on; null when the command says it all.</summary>
+    public Action<Utf8JsonWriter>? WriteSettings { get; init; }
+
+    /// <summary>Version and commit of this program.</summary>
+    public static string Version =>
         typeof(BenchHeader).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
 
     public void WriteNotes(Terminal terminal)
@@ -23,16 +28,19 @@ internal sealed record BenchHeader(string Command, Machine Machine, IAttentionBa
     }
 
     /// <summary>Compares the ceilings with those measured after everything else.</summary>
-    public void WriteEnd(Terminal terminal, JsonLines? output, ICeilings atEnd)
+    public void WriteEnd(Terminal terminal, IEnumerable<JsonLines> outputs, ICeilings atEnd)
     {
         if (!atEnd.IsLike(Ceilings))
             terminal.Note($"The machine was noisy: ceilings at the end are {atEnd.Description}. Shares above are of those at the start.");
-        output?.Write(json =>
+        foreach (JsonLines output in outputs)
         {
-            json.WriteString("type", "end");
-            json.WriteCeilings(atEnd);
-            json.WriteBoolean("noisy", !atEnd.IsLike(Ceilings));
-        });
+            output.Write(json =>
+            {
+                json.WriteString("type", "end");
+                json.WriteCeilings(atEnd);
+                json.WriteBoolean("noisy", !atEnd.IsLike(Ceilings));
+            });
+        }
     }
 
     public void WriteJson(JsonLines output) => output.Write(json =>
@@ -50,5 +58,9 @@ internal sealed record BenchHeader(string Command, Machine Machine, IAttentionBa
         json.WriteString("backend", Backend.Description);
         if (Software is not null) json.WriteString("software", Software);
         json.WriteCeilings(Ceilings);
+        if (WriteSettings is null) return;
+        json.WriteStartObject("settings");
+        WriteSettings(json);
+        json.WriteEndObject();
     });
 }

@@ -7,7 +7,7 @@ namespace Hydragen.Cli.Bench;
 /// <summary>Tables of results: boxes on a terminal, Markdown when the output goes to a file.</summary>
 internal static class BenchTable
 {
-    private const int FileWidth = 200;
+    private const int FileWidth = 280;
 
     /// <summary>A table with some columns; all but <c>mode</c> hold numbers.</summary>
     public static Table Create(Terminal terminal, IEnumerable<string> titles)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using Hydragen.Cli.Output;
+using Hydragen.Cli.Ranks;
 using Hydragen.Engine;
 using Hydragen.Models;
 using Hydragen.Text;
@@ -23,6 +24,10 @@ internal static class CommandRunner
                 await run(parsed, cancellationToken);
                 return ExitCode.Success;
             }
+            catch (RankServedException)
+            {
+                return ExitCode.Success;
+            }
             catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
             {
                 await terminal.Error.WriteLineAsync("hydragen: cancelled");
@@ -30,7 +35,7 @@ internal static class CommandRunner
             }
             catch (Exception exception)
             {
-                await terminal.Error.WriteLineAsync($"hydragen: {OneLine(exception.Message)}");
+                await terminal.Error.WriteLineAsync($"hydragen: {OneLine(RankSession.Explain(exception))}");
                 if (parsed.GetValue<bool>(VerboseName)) await terminal.Error.WriteLineAsync(exception.ToString());
                 return IsBadInput(exception) ? ExitCode.BadInput : ExitCode.Failure;
             }

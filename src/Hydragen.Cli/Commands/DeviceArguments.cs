@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Hydragen.Cli.Ranks;
 using Hydragen.Core;
 using Hydragen.Cpu;
 using Hydragen.Cuda;
@@ -42,5 +43,6 @@ internal static class DeviceArguments
     /// <summary>Opens the backend of a device.</summary>
     /// <exception cref="PlatformNotSupportedException">This machine has no such device; the message says what is missing.</exception>
     public static IComputeBackend CreateBackend(string device, int? numThreads) =>
-        IsCuda(device) ? new CudaBackend() : new CpuBackend(new CpuOptions { NumThreads = numThreads });
+        IsCuda(device) ? new CudaBackend(new CudaOptions { DeviceIndex = RankSession.DeviceIndex })
+            : new CpuBackend(new CpuOptions { NumThreads = RankSession.NumThreads(numThreads) });
 }

@@ -13,8 +13,8 @@ internal static class DoctorCommand
 {
     private const string Details = """
         The environment variable HYDRAGEN_CPU_ISA forces an instruction set, HYDRAGEN_CUDA_KERNEL the kernels of a GPU;
-        HYDRAGEN_NVRTC names the file of NVRTC, CUDA's run-time compiler, and HYDRAGEN_CUBLASLT that of its matrix products,
-        where they are not found by themselves.
+        HYDRAGEN_NVRTC names the file of NVRTC, CUDA's run-time compiler, HYDRAGEN_CUBLASLT that of its matrix products,
+        and HYDRAGEN_NCCL that of NCCL, which connects several GPUs, where they are not found by themselves.
         """;
 
     public static Command Create(Terminal terminal)
@@ -51,6 +51,7 @@ internal static class DoctorCommand
         if (cuda.DriverVersion is not null) output.WriteLine($"cuda      driver for CUDA {cuda.DriverVersion}");
         if (cuda.CompilerVersion is not null) output.WriteLine($"cuda      NVRTC {cuda.CompilerVersion} ({cuda.CompilerPath})");
         if (CudaEnvironment.MatrixLibraryVersion is { } version) output.WriteLine($"cuda      cuBLASLt {version} ({CudaEnvironment.MatrixLibraryPath})");
+        if (NcclRankGroup.Version is { } ncclVersion) output.WriteLine($"cuda      NCCL {ncclVersion} ({NcclRankGroup.LibraryPath})");
         for (int i = 0; i < cuda.Devices.Count; i++)
         {
             CudaGpu gpu = cuda.Devices[i];
@@ -60,6 +61,7 @@ internal static class DoctorCommand
         }
         foreach (string missing in cuda.Missing) output.WriteLine($"no cuda   {missing}");
         if (CudaEnvironment.MatrixLibraryVersion is null) output.WriteLine($"no cuda   models cannot run: {CudaEnvironment.MissingMatrixLibrary}");
+        if (NcclRankGroup.Version is null) output.WriteLine($"no cuda   several GPUs cannot be used: {NcclRankGroup.MissingLibrary}");
         string model = Directory.Exists(ModelArguments.EmbeddedModelPath) ? ModelArguments.EmbeddedModelPath : "missing";
         output.WriteLine($"model     embedded: {model}");
     }
@@ -103,6 +105,8 @@ internal static class DoctorCommand
         json.WriteString("nvrtc_path", cuda.CompilerPath);
         json.WriteString("cublaslt", CudaEnvironment.MatrixLibraryVersion);
         json.WriteString("cublaslt_path", CudaEnvironment.MatrixLibraryPath);
+        json.WriteString("nccl", NcclRankGroup.Version);
+        json.WriteString("nccl_path", NcclRankGroup.LibraryPath);
         json.WriteString("forced_kernels", forced?.Name);
         json.WriteStartArray("gpus");
         foreach (CudaGpu gpu in cuda.Devices)

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Hydragen.Cli.Output;
+using Hydragen.Cli.Ranks;
 using Hydragen.Core;
 
 namespace Hydragen.Cli.Commands;
@@ -79,7 +80,8 @@ internal sealed class ModelArguments
             OwnsBackend = true,
         };
         return await terminal.WithProgressAsync(
-            "Loading the model", progress => LanguageModel.LoadAsync(folder, options, progress, cancellationToken));
+            "Loading the model", progress => RankSession.LoadAsync(
+                options, shared => LanguageModel.LoadAsync(folder, shared, progress, cancellationToken), cancellationToken));
     }
 
     private long? DefaultKvBytes(IComputeBackend backend) =>

@@ -47,13 +47,13 @@ internal sealed class SyntheticDocumentGenerator(Grammar grammar)
                 facts.Add(unit.Fact with { Position = (double)unit.Offset / numTokens });
         }
 
-        return new SyntheticDocument(text, Ask(ref random, facts, documentTokens, numQuestions), numTokens, facts.Count);
+        int maxQuestions = facts.Sum(fact => fact.Kind.Questions.Count);
+        return new SyntheticDocument(text, Ask(ref random, facts, documentTokens, numQuestions, maxQuestions), numTokens, facts.Count, maxQuestions);
     }
 
     private static List<SyntheticQuestion> Ask(
-        ref SplitMix64 random, List<Fact> facts, int documentTokens, int numQuestions)
+        ref SplitMix64 random, List<Fact> facts, int documentTokens, int numQuestions, int most)
     {
-        int most = facts.Sum(fact => fact.Kind.Questions.Count);
         if (numQuestions > most)
         {
             throw new ArgumentException(

@@ -1,3 +1,4 @@
+using Hydragen.Cli.Ranks;
 using Hydragen.Engine;
 using Spectre.Console;
 
@@ -35,10 +36,12 @@ internal sealed class Terminal
     /// <summary>Whether somebody watches what is written for people.</summary>
     public bool IsWatched => _isErrorWatched;
 
-    /// <summary>The streams of the process.</summary>
-    public static Terminal OfProcess() => new(
-        System.Console.OpenStandardInput(), System.Console.OpenStandardOutput(), System.Console.Error,
-        !System.Console.IsInputRedirected, !System.Console.IsOutputRedirected, !System.Console.IsErrorRedirected);
+    /// <summary>The streams of the process. Of several ranks only the first reads and writes; the others say what is wrong.</summary>
+    public static Terminal OfProcess() => RankSession.IsOther
+        ? Over(Stream.Null, Stream.Null, System.Console.Error)
+        : new Terminal(
+            System.Console.OpenStandardInput(), System.Console.OpenStandardOutput(), System.Console.Error,
+            !System.Console.IsInputRedirected, !System.Console.IsOutputRedirected, !System.Console.IsErrorRedirected);
 
     /// <summary>Any other streams; nobody watches them.</summary>
     public static Terminal Over(Stream input, Stream output, TextWriter error) => new(input, output, error, false, false, false);

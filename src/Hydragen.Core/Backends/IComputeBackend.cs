@@ -15,6 +15,9 @@ public interface IComputeBackend : IAttentionBackend
     /// <param name="weightType">Type of the stored weights.</param>
     ElementType ComputeTypeFor(ElementType weightType);
 
+    /// <summary>Rows of one forward pass that the device needs to be busy; long prompts are cut into pieces of so many when nobody asks for others.</summary>
+    int PreferredBatchRows { get; }
+
     /// <summary>Reads, rearranges and keeps a weight matrix.</summary>
     /// <param name="source">The rows.</param>
     /// <param name="weightType">How to keep them.</param>
@@ -23,7 +26,7 @@ public interface IComputeBackend : IAttentionBackend
 
     /// <summary>output[r] = table[tokenIds[r]] · scale.</summary>
     /// <param name="table"><c>[vocabularySize, hiddenSize]</c>, packed as <see cref="WeightType.Model"/>.</param>
-    /// <param name="tokenIds"><c>[numRows]</c>.</param>
+    /// <param name="tokenIds"><c>[numRows]</c>; −1 − i stands for token i of those that <see cref="ChooseTokens"/> put there last.</param>
     /// <param name="scale">Factor.</param>
     /// <param name="output">FP32 <c>[numRows, hiddenSize]</c>.</param>
     /// <exception cref="ArgumentOutOfRangeException">An id is outside the table.</exception>
@@ -66,7 +69,7 @@ public interface IComputeBackend : IAttentionBackend
     /// <param name="norm">Norms of query and key heads, or null.</param>
     /// <param name="rotary">Angles, or null for no rotation.</param>
     /// <param name="positions">Absolute position of each row, <c>[numRows]</c>.</param>
-    /// <param name="slots">Slot id of each row, <c>[numRows]</c>.</param>
+    /// <param name="slots">Slot id of each row, <c>[numRows]</c>; −1 for rows that <see cref="RoundRows"/> added, which are not computed.</param>
     /// <param name="cache">Receives keys and values.</param>
     /// <param name="layer">Layer of the cache.</param>
     /// <param name="query">Receives <c>[numRows, numHeads, headDim]</c>.</param>
@@ -92,20 +95,42 @@ public interface IComputeBackend : IAttentionBackend
     void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits);
 
     /// <summary>
-    /// The index of the largest number of each row, the lowest on ties; −1 for a row with a NaN or without a number above −∞. Waits for
-    /// the operators that write the rows.
+    /// Chooses a token from each row of logits, as <see cref="LogitSampler"/> does. The tokens stay with the backend, for
+    /// <see cref="EmbeddingLookup"/> and <see cref="ReadTokens"/>, until the next ones take their places.
     /// </summary>
-    /// <param name="rows">FP32 <c>[numRows, rowSize]</c>.</param>
-    /// <param name="rowSize">Numbers of a row, at least 1.</param>
-    /// <param name="indexes">Receives <c>[numRows]</c>; its length says how many rows are looked at.</param>
-    void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes);
+    /// <param name="logits">FP32 <c>[numRows, rowSize]</c>; undefined afterwards.</param>
+    /// <param name="rowSize">Logits of a row, at least 1.</param>
+    /// <param name="choices">How each row's is chosen, <c>[numRows]</c>.</param>
+    /// <param name="first">Where the first row's token goes; the others follow.</param>
+    /// <param name="withLogProbabilities">Whether log-probabilities go there too: of the model, without temperature and cuts.</param>
+    void ChooseTokens(DeviceBuffer logits, int rowSize, ReadOnlySpan<TokenChoice> choices, int first, bool withLogProbabilities);
 
-    /// <summary>Draws an index from each row of logits, as <see cref="LogitSampling.Draw"/> does. Waits for the operators that write the rows.</summary>
-    /// <param name="rows">FP32 <c>[numRows, rowSize]</c>; undefined afterwards.</param>
-    /// <param name="rowSize">Numbers of a row, at least 1.</param>
-    /// <param name="temperature">Divides the logits; above 0.</param>
-    /// <param name="minP">Logits less than this fraction as probable as the row's best one do not count.</param>
-    /// <param name="randoms">A number from 0 to less than 1 for each row, <c>[numRows]</c>.</param>
-    /// <param name="indexes">Receives <c>[numRows]</c>; −1 for a row with a NaN or without a number above −∞.</param>
-    void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes);
+    /// <summary>Starts to read the first of the tokens that were chosen, as they are behind all operators up to now.</summary>
+    /// <param name="numTokens">How many.</param>
+    PendingTokens ReadTokens(int numTokens);
+
+    /// <summary>
+    /// Whether operators return before they are done, so that a step should be put behind the one whose tokens nobody knows yet.
+    /// </summary>
+    bool RunsAhead => false;
+
+    /// <summary>
+    /// How many rows a step of decoding should have instead of so many; those added have the slot −1 and no segments. Few numbers, where each
+    /// costs a backend something when it first occurs.
+    /// </summary>
+    int RoundRows(int numRows) => numRows;
+
+    /// <summary>Runs the operators of a step of decoding, or repeats what they did in an equal one before, with this step's numbers.</summary>
+    /// <param name="decodeStep">What the operators are given.</param>
+    /// <param name="compute">Calls the operators; for steps of one object and one number of rows always the same.</param>
+    void Decode(DecodeStep decodeStep, Action compute)
+    {
+        ArgumentNullException.ThrowIfNull(compute);
+        compute();
+    }
+
+    /// <summary>Forgets what was kept to repeat the steps of an object; they come no more.</summary>
+    void Forget(DecodeStep decodeStep)
+    {
+    }
 }

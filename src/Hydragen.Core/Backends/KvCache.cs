@@ -40,11 +40,14 @@ public abstract class KvCache : IDisposable
     public abstract void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value);
 
     /// <summary>Checks slot ids against the pages.</summary>
+    /// <param name="slots">Slot ids.</param>
+    /// <param name="allowsNone">Whether −1 may stand for no slot.</param>
     /// <exception cref="ArgumentOutOfRangeException">A slot does not exist.</exception>
-    public void CheckSlots(ReadOnlySpan<int> slots)
+    public void CheckSlots(ReadOnlySpan<int> slots, bool allowsNone = false)
     {
         foreach (int slot in slots)
         {
+            if (slot == -1 && allowsNone) continue;
             if ((uint)slot >= (uint)NumPages * PageSize)
                 throw new ArgumentOutOfRangeException(nameof(slots), slot, $"The cache has {NumPages} pages, so slots 0 to {(long)NumPages * PageSize - 1}.");
         }

@@ -2,38 +2,21 @@ using System.Numerics;
 
 namespace Hydragen.Core;
 
-/// <summary>Drawing from a row of logits.</summary>
+/// <summary>Passes over a row of logits.</summary>
 public static class LogitSampling
 {
-    /// <summary>
-    /// Draws an index with probability proportional to exp(logit / temperature): the first whose weight and those before it add up to more
-    /// than <paramref name="random"/> of the sum of all weights.
-    /// </summary>
-    /// <param name="logits">FP32 <c>[vocabularySize]</c>; overwritten.</param>
-    /// <param name="temperature">Above 0.</param>
-    /// <param name="minP">Logits less than this fraction as probable as the best one do not count.</param>
-    /// <param name="random">From 0 to less than 1.</param>
-    /// <returns>The index; −1 when a logit is NaN or none is above −∞. An infinite logit wins at once.</returns>
-    public static int Draw(Span<float> logits, float temperature, float minP, double random)
+    /// <summary>log Σ exp(logit), summed in FP64 blocks; NaN when any logit is, −∞ when none is above that.</summary>
+    public static double LogSumExp(ReadOnlySpan<float> logits)
     {
-        int best = RowMaximum.IndexIn(logits);
-        if (best < 0 || float.IsPositiveInfinity(logits[best])) return best;
-        ToWeights(logits, logits[best], 1 / temperature);
-        double total = 0;
-        foreach (float weight in logits)
-        {
-            if (weight >= minP) total += weight;
-        }
-        double threshold = random * total;
-        int last = best;
-        for (int i = 0; i < logits.Length; i++)
-        {
-            if (logits[i] < minP || logits[i] == 0) continue;
-            last = i;
-            threshold -= logits[i];
-            if (threshold < 0) break;
-        }
-        return last;
+        float max = RowMaximum.In(logits);
+        if (float.IsNegativeInfinity(max) || float.IsNaN(max)) return max;
+        var shift = new Vector<float>(max);
+        double sum = 0;
+        int i = 0;
+        for (; i <= logits.Length - Vector<float>.Count; i += Vector<float>.Count)
+            sum += Vector.Sum(Vector.Exp(new Vector<float>(logits[i..]) - shift));
+        for (; i < logits.Length; i++) sum += MathF.Exp(logits[i] - max);
+        return max + Math.Log(sum);
     }
 
     /// <summary>Replaces each logit by exp((logit − max) · factor).</summary>

@@ -11,6 +11,9 @@ internal sealed class AttentionKernels
     /// <summary>Classes of items; one kernel each.</summary>
     public const int NumClasses = 5;
 
+    /// <summary>Partial results of a row from which on a block merges a head.</summary>
+    public const int ManyParts = 12;
+
     /// <summary>Keys up to which one warp computes an item of <see cref="ItemClass.ShortSequence"/> faster than four do.</summary>
     public const int MaxShortKeys = 96;
 
@@ -33,7 +36,8 @@ internal sealed class AttentionKernels
     {
         string defines = Defines(headDim, storage);
         Scalar = new KernelVariant("attention_scalar", defines, ScalarWarps * 32, ScalarWarps * headDim * sizeof(float));
-        Merge = new KernelVariant("attention_merge", Defines(headDim, ElementType.Float32), MergeWarps * 32, 0);
+        Merge = MergeOf(1);
+        MergeOfMany = MergeOf(MergeWarps);
         VectorsPerItem = [8, 8, 64, 128, ScalarWarps];
         Sequence = Short = Narrow = Wide = [];
         if (storage == ElementType.Float32) return;
@@ -60,6 +64,9 @@ internal sealed class AttentionKernels
                 "attention_sequence",
                 $"{defines} WARPS={TasksPerShortBlock} TASK_WARPS={taskWarps}", TasksPerShortBlock,
                 TasksPerShortBlock * stages * sliceBytes, sharesTasks: true);
+
+        KernelVariant MergeOf(int headWarps) =>
+            new("attention_merge", $"{Defines(headDim, ElementType.Float32)} HEAD_WARPS={headWarps}", MergeWarps * 32, 0);
 
         KernelVariant Hopper(int options)
         {
@@ -99,8 +106,11 @@ internal sealed class AttentionKernels
     /// <summary>Heads that a block of <see cref="Merge"/> merges.</summary>
     public static int HeadsPerMergeBlock => MergeWarps;
 
-    /// <summary>Merges partial results.</summary>
+    /// <summary>Merges partial results; a head a warp.</summary>
     public KernelVariant Merge { get; }
+
+    /// <summary>The same; a head a block.</summary>
+    public KernelVariant MergeOfMany { get; }
 
     /// <summary>FP32 arithmetic.</summary>
     public KernelVariant Scalar { get; }
@@ -114,7 +124,7 @@ internal sealed class AttentionKernels
     private KernelVariant[] Wide { get; }
 
     /// <summary>All kernels that this head size and type may run.</summary>
-    public IEnumerable<KernelVariant> All => ((KernelVariant[])[.. Sequence, .. Short, .. Narrow, .. Wide, Scalar, Merge]).Distinct();
+    public IEnumerable<KernelVariant> All => ((KernelVariant[])[.. Sequence, .. Short, .. Narrow, .. Wide, Scalar, Merge, MergeOfMany]).Distinct();
 
     /// <summary>The constants that every kernel has.</summary>
     public static string Defines(int headDim, ElementType storage) => $"HEAD_DIM={headDim} STORAGE={(int)storage}";

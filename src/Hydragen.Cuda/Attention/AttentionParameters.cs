@@ -29,4 +29,5 @@ internal struct AttentionParameters
     public float Scale;
     public float SoftCap;
     public float ScaleBase2;
+    public int NumFirstTasks;
 }

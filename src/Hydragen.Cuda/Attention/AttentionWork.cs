@@ -13,7 +13,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Bytes that the partial results of a wave may take.</summary>
     public const long DefaultWorkspaceBytes = 256 << 20;
 
-    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, NoPart = -1;
+    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, MinSequencePages = 2, NoPart = -1;
 
     // Blocks of the sequence kernel on a multiprocessor.
     private const int SequenceBlocks = 3;
@@ -21,6 +21,9 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     // What an item costs a block besides its pages, and what a page of 32 KiB costs a block of the sequence kernel when memory is not what
     // it waits for (measured on an H200).
     private const double SecondsPerNodeTask = 4e-6, SecondsPerSequenceTask = 1.6e-6, SecondsPerByte = 1.4e-6 / (32 << 10);
+
+    // How fast nodes over bytes are beside those over 16-bit types (measured on an H200).
+    private const double ByteNodeShare = 0.55;
 
     private readonly int[] _pagesPerSplit = new int[AttentionKernels.NumClasses];
     private readonly List<AttentionItem> _items = [];
@@ -74,7 +77,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         MaxPage = -1;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
         _hasShortSequences = HasShortSequences();
-        ChooseSplits(shape, PageLayout.HeadBytes(shape.HeadDim, kvType));
+        ChooseSplits(shape, PageLayout.HeadBytes(shape.HeadDim, kvType), kvType.IsByte() ? ByteNodeShare * rates.Flops : rates.Flops);
         CountParts();
         Ensure(ref _firstSlots, plan.NumRows);
         Ensure(ref _numAssigned, plan.NumRows);
@@ -104,13 +107,13 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         return true;
     }
 
-    private void ChooseSplits(AttentionShape shape, double bytesPerPage)
+    private void ChooseSplits(AttentionShape shape, double bytesPerPage, double nodeFlops)
     {
         double secondsPerPart = 2 * BytesPerSlot(shape) / rates.Bytes;
         double flopsPerPage = 4.0 * KvCache.PageSize * shape.HeadDim * _vectorsPerItem[(int)ItemClass.WideNode];
         int numReaders = rates.NumMultiprocessors * SequenceBlocks;
-        var sequences = new WorkBalance(bytesPerPage * SecondsPerByte, SecondsPerSequenceTask, MinPagesPerSplit);
-        var nodes = new WorkBalance(flopsPerPage / rates.Flops, SecondsPerNodeTask, MinPagesPerSplit);
+        var sequences = new WorkBalance(bytesPerPage * SecondsPerByte, SecondsPerSequenceTask, MinSequencePages);
+        var nodes = new WorkBalance(flopsPerPage / nodeFlops, SecondsPerNodeTask, MinPagesPerSplit);
         double sequenceBytes = 0;
         Span<long> pages = stackalloc long[AttentionKernels.NumClasses];
         foreach (AttentionSegment segment in _plan.Segments)
@@ -186,7 +189,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
 
     private int AddWave(int firstRow, int maxSlots)
     {
-        int endRow = firstRow, numSlots = 0, firstMergeRow = _mergeRows.Count / 3;
+        int endRow = firstRow, numSlots = 0, firstMergeRow = _mergeRows.Count / 3, maxParts = 0;
         for (; endRow < _plan.NumRows; endRow++)
         {
             int slots = _numParts[endRow] > 1 ? _numParts[endRow] : 0;
@@ -194,6 +197,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             _firstSlots[endRow] = numSlots;
             _numAssigned[endRow] = 0;
             if (_numParts[endRow] != 1) _mergeRows.AddRange([endRow, numSlots, _numParts[endRow]]);
+            maxParts = Math.Max(maxParts, _numParts[endRow]);
             numSlots += slots;
         }
         NumSlots = Math.Max(NumSlots, numSlots);
@@ -213,7 +217,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             ranges[i] = (_items.Count, _waveItems[i].Count);
             _items.AddRange(_waveItems[i].OrderByDescending(item => item.NumKeys));
         }
-        _waves.Add(new AttentionWave(ranges, firstMergeRow, _mergeRows.Count / 3 - firstMergeRow));
+        _waves.Add(new AttentionWave(ranges, firstMergeRow, _mergeRows.Count / 3 - firstMergeRow, maxParts));
         return endRow;
     }
 

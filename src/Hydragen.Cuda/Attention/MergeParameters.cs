@@ -6,6 +6,7 @@ namespace Hydragen.Cuda;
 [StructLayout(LayoutKind.Sequential)]
 internal struct MergeParameters
 {
+    public nint NumRows;
     public nint Rows;
     public nint PartOutput;
     public nint PartSums;

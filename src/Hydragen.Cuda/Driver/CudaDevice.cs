@@ -8,6 +8,7 @@ internal sealed unsafe class CudaDevice : IDisposable
 {
     private readonly int _device;
     private readonly UploadRing _uploads;
+    private readonly MemoryUsage _usage = new();
     private bool _isDisposed;
 
     /// <param name="index">Which GPU.</param>
@@ -47,6 +48,18 @@ internal sealed unsafe class CudaDevice : IDisposable
     public PrimaryContext Context { get; }
 
     public CudaStream Stream { get; }
+
+    /// <summary>Whether what is put into the stream is captured, not run.</summary>
+    public bool IsCapturing { get; set; }
+
+    /// <summary>How often scratch memory has got another address; captured launches know the address of then.</summary>
+    public long NumScratchChanges { get; set; }
+
+    /// <summary>The most memory that may be allocated; what is free bounds it too.</summary>
+    public long MaxBytes { get; set; } = long.MaxValue;
+
+    /// <summary>Memory that is allocated here.</summary>
+    public long AllocatedBytes => _usage.Bytes;
 
     /// <summary>Memory that can still be allocated.</summary>
     public long FreeBytes
@@ -88,7 +101,20 @@ internal sealed unsafe class CudaDevice : IDisposable
     public DeviceMemory Allocate(long bytes)
     {
         MakeCurrent();
-        return new DeviceMemory(Context, Math.Max(1, bytes));
+        if (IsCapturing) throw new InvalidOperationException($"{bytes} bytes of device memory were asked for while launches were captured.");
+        if (bytes > MaxBytes - _usage.Bytes)
+        {
+            throw new InsufficientMemoryException(
+                $"{Mebibytes(bytes)} MiB of GPU memory are needed, but of at most {Mebibytes(MaxBytes)} MiB {Mebibytes(_usage.Bytes)} are in use.");
+        }
+        try
+        {
+            return new DeviceMemory(Context, Math.Max(1, bytes), _usage);
+        }
+        catch (InsufficientMemoryException exception)
+        {
+            throw new InsufficientMemoryException($"{Mebibytes(bytes)} MiB of GPU memory are needed, but {Mebibytes(FreeBytes)} MiB are free.", exception);
+        }
     }
 
     /// <summary>Copies to the device, in stream order; the source may be reused at once. Small copies do not wait for the device.</summary>
@@ -97,6 +123,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     {
         if (source.IsEmpty) return;
         MakeCurrent();
+        if (IsCapturing) throw new InvalidOperationException("Data was sent to the device while launches were captured.");
         ReadOnlySpan<byte> bytes = MemoryMarshal.AsBytes(source);
         if (bytes.Length <= UploadRing.MaxBytes)
         {
@@ -123,6 +150,13 @@ internal sealed unsafe class CudaDevice : IDisposable
                 DriverApi.MemcpyDeviceToHost(pointer, source, (nuint)destination.Length * (nuint)sizeof(T), Stream.Value), "cuMemcpyDtoHAsync");
             Synchronize();
         }
+    }
+
+    /// <summary>Copies from the device to pinned memory after all work before it; does not wait.</summary>
+    public void DownloadPinned(byte* destination, nint source, long bytes)
+    {
+        MakeCurrent();
+        DriverStatus.Check(DriverApi.MemcpyDeviceToHost(destination, source, (nuint)bytes, Stream.Value), "cuMemcpyDtoHAsync");
     }
 
     /// <summary>Copies within the device, in stream order.</summary>
@@ -154,4 +188,6 @@ internal sealed unsafe class CudaDevice : IDisposable
         Stream.Dispose();
         Context.Dispose();
     }
+
+    private static long Mebibytes(long bytes) => (bytes + (1 << 20) - 1) >> 20;
 }

@@ -10,7 +10,7 @@ internal sealed class CudaGraph : ContextHandle
 
     /// <summary>Captures what is put into the device's stream; nothing of it runs yet.</summary>
     /// <param name="device">The device, current.</param>
-    /// <param name="launches">Launches kernels; must neither allocate device memory nor wait for the stream.</param>
+    /// <param name="launches">Launches kernels; must neither send data, allocate device memory nor wait for the stream.</param>
     /// <exception cref="CudaException">Something in between cannot be captured.</exception>
     public CudaGraph(CudaDevice device, Action launches)
         : base(device.Context)
@@ -22,12 +22,17 @@ internal sealed class CudaGraph : ContextHandle
         {
             try
             {
+                device.IsCapturing = true;
                 launches();
             }
             catch
             {
                 _ = DriverApi.StreamEndCapture(_stream.Value, out graph);
                 throw;
+            }
+            finally
+            {
+                device.IsCapturing = false;
             }
             DriverStatus.Check(DriverApi.StreamEndCapture(_stream.Value, out graph), "cuStreamEndCapture");
             DriverStatus.Check(DriverApi.GraphInstantiate(out nint executable, graph, 0), "cuGraphInstantiate");

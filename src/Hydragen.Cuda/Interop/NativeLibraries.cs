@@ -21,14 +21,22 @@ internal static class NativeLibraries
     /// <summary>Names a file to use as the library of matrix products.</summary>
     public const string MatrixLibraryVariable = "HYDRAGEN_CUBLASLT";
 
+    /// <summary>Import name of the library that connects GPUs.</summary>
+    public const string Collectives = "nccl";
+
+    /// <summary>Names a file to use as the library that connects GPUs.</summary>
+    public const string CollectivesVariable = "HYDRAGEN_NCCL";
+
     private const string DriverFile = "libcuda.so.1";
 
     private static readonly string[] CompilerFiles = ["libnvrtc.so.13", "libnvrtc.so.12"];
     private static readonly string[] MatrixLibraryFiles = ["libcublasLt.so.13", "libcublasLt.so.12"];
+    private static readonly string[] CollectivesFiles = ["libnccl.so.2"];
 
     private static readonly Lazy<nint> DriverHandle = new(LoadDriver);
     private static readonly Lazy<(nint Handle, string? Path)> CompilerHandle = new(LoadCompiler);
-    private static readonly Lazy<(nint Handle, string? Path)> MatrixLibraryHandle = new(LoadMatrixLibrary);
+    private static readonly Lazy<(nint Handle, string? Path)> MatrixLibraryHandle = new(() => LoadFirst(MatrixLibraryVariable, MatrixLibraryFiles));
+    private static readonly Lazy<(nint Handle, string? Path)> CollectivesHandle = new(() => LoadFirst(CollectivesVariable, CollectivesFiles));
 
     static NativeLibraries() => NativeLibrary.SetDllImportResolver(typeof(NativeLibraries).Assembly, Resolve);
 
@@ -47,11 +55,18 @@ internal static class NativeLibraries
     /// <summary>The file that was loaded; a bare name when the system's own search found it; null when there is none.</summary>
     public static string? MatrixLibraryPath => MatrixLibraryHandle.Value.Path;
 
+    /// <summary>Whether a library that connects GPUs was found. Asking also makes the imports of this assembly find the libraries.</summary>
+    public static bool HasCollectives => CollectivesHandle.Value.Handle != 0;
+
+    /// <summary>The file that was loaded; a bare name when the system's own search found it; null when there is none.</summary>
+    public static string? CollectivesPath => CollectivesHandle.Value.Path;
+
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) => name switch
     {
         Driver => DriverHandle.Value,
         Compiler => CompilerHandle.Value.Handle,
         MatrixLibrary => MatrixLibraryHandle.Value.Handle,
+        Collectives => CollectivesHandle.Value.Handle,
         _ => 0,
     };
 
@@ -75,9 +90,9 @@ internal static class NativeLibraries
         return (0, null);
     }
 
-    private static (nint Handle, string? Path) LoadMatrixLibrary()
+    private static (nint Handle, string? Path) LoadFirst(string variable, string[] files)
     {
-        foreach (string path in Candidates(MatrixLibraryVariable, MatrixLibraryFiles))
+        foreach (string path in Candidates(variable, files))
         {
             if (NativeLibrary.TryLoad(path, out nint handle)) return (handle, path);
         }

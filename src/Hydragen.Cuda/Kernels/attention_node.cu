@@ -1,6 +1,6 @@
 // Attention of many vectors over the same keys, on tensor cores: the flash-attention loop over pages, scores and outputs in registers.
 // One block computes ROWS vectors of one item and key/value head; a warp owns 16 of them.
-// Grid (numItems, numKvHeads), block WARPS * 32. STORAGE is a 16-bit type, also that of the queries, or bytes, which are widened on the way.
+// Grid (at least numItems, numKvHeads), block WARPS * 32. STORAGE is a 16-bit type, also that of the queries, or bytes, which are widened on the way.
 // Defines: WARPS, STAGES (pages in shared memory), LOGIT_OPTIONS.
 // Dynamic shared memory: queries [ROWS, PADDED_DIM], STAGES pages of keys and values, all of 16 bits; with bytes FP32 scales of queries [ROWS].
 #define ROWS (WARPS * 16)
@@ -96,6 +96,7 @@ DEVICE void multiply_eight(float (&scores)[4], u32 query, int first_row, u32 key
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node(const AttentionParameters p)
 {
+    if (blockIdx.x >= *p.numItems) return;
     const AttentionItem item = p.items[blockIdx.x];
     const int kv_head = blockIdx.y;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;

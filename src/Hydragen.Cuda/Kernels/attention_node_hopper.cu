@@ -33,9 +33,9 @@
 #define CONSUMER_THREADS 256
 #define CONSUMER_WARPS 8
 #define QUERY_WARPS 2
-// Those that widen bytes need more.
-#define PRODUCER_REGISTERS (IS_BYTE ? 48 : 40)
-#define CONSUMER_REGISTERS (IS_BYTE ? 232 : 232)
+// Those that widen bytes need more. 128 times the former and 256 times the latter are what a block starts with: 384 times 168.
+#define PRODUCER_REGISTERS (IS_BYTE ? HEAD_DIM > 128 ? 56 : 72 : 40)
+#define CONSUMER_REGISTERS (IS_BYTE ? HEAD_DIM > 128 ? 224 : 216 : 232)
 
 // Kinds of barriers. Of a stage: it holds keys, it holds values, its keys are read, its values are read. Of a buffer: it holds queries, they are read.
 #define KEYS_FULL 0
@@ -117,37 +117,45 @@ struct Cursor
     int number;    // of the page in the task
     int kv_head;
     int piece;     // of the page
+    u64 address;   // of the page
+    u64 next;      // of the task's next page, read before it is needed
 };
 
-DEVICE bool exists(const AttentionParameters& p, const Cursor& cursor) { return cursor.index < num_tasks(p); }
-
 // Goes to the first piece of the task, or of the next one that has any.
-DEVICE void find_piece(const AttentionParameters& p, Cursor& cursor, int lane)
+DEVICE void find_piece(const AttentionParameters& p, Cursor& cursor, int end_task, int lane)
 {
-    for (; exists(p, cursor); cursor.index += gridDim.x)
+    for (; cursor.index < end_task; cursor.index += gridDim.x)
     {
         const Task task = task_of(p, cursor.index, lane);
         cursor.page = task.item.firstPage + task.first_page;
         cursor.end_page = task.item.firstPage + task.end_page;
         cursor.number = cursor.piece = 0;
         cursor.kv_head = task.kv_head;
-        if (cursor.page < cursor.end_page) return;
+        if (cursor.page >= cursor.end_page) continue;
+        cursor.address = p.pages[cursor.page];
+        cursor.next = cursor.page + 1 < cursor.end_page ? p.pages[cursor.page + 1] : 0;
+        return;
     }
 }
 
-DEVICE void advance(const AttentionParameters& p, Cursor& cursor, int lane)
+DEVICE void advance(const AttentionParameters& p, Cursor& cursor, int end_task, int lane)
 {
     if (++cursor.piece < PIECES_PER_PAGE) return;
     cursor.piece = 0;
     cursor.number++;
-    if (++cursor.page < cursor.end_page) return;
+    if (++cursor.page < cursor.end_page)
+    {
+        cursor.address = cursor.next;
+        if (cursor.page + 1 < cursor.end_page) cursor.next = p.pages[cursor.page + 1];
+        return;
+    }
     cursor.index += gridDim.x;
-    find_piece(p, cursor, lane);
+    find_piece(p, cursor, end_task, lane);
 }
 
 DEVICE void load_piece(const AttentionParameters& p, const Cursor& cursor, int image, u32 destination, u32 barrier)
 {
-    const u8* head = (const u8*)p.pages[cursor.page] + p.layerOffset + (u64)cursor.kv_head * HEAD_BYTES;
+    const u8* head = (const u8*)cursor.address + p.layerOffset + (u64)cursor.kv_head * HEAD_BYTES;
     const u8* source = head + image * IMAGE_BYTES;
     const int row_bytes = HEAD_DIM < 128 ? HEAD_DIM : 128, first_row = cursor.piece * RAW_ROWS;
     barrier_arrive_expect(barrier, RAW_BYTES);
@@ -159,6 +167,9 @@ DEVICE void load_piece(const AttentionParameters& p, const Cursor& cursor, int i
 #endif
 }
 
+// Chunks that a lane reads before it widens them, since a warp waits for each answer.
+#define BATCH (HEAD_DIM > 128 ? 2 : 4)
+
 // Widens a piece. tile: where its first row goes.
 DEVICE void widen_piece(u32 piece, u32 tile, int lane)
 {
@@ -168,21 +179,21 @@ DEVICE void widen_piece(u32 piece, u32 tile, int lane)
 #pragma unroll
     for (int block = 0; block < BLOCKS; block++) sources[block] = piece + tile_offset<RAW_ROWS>(row, block * 32 + chunk / 2 * 16, chunk % 2);
     const u32 target = tile + tile_offset<KEYS, HEAD_DIM>(row, chunk * 16, 0);
-#pragma unroll 2
-    for (int rows = 0; rows < RAW_ROWS; rows += 8)
-    {
-#if STORAGE == INT8
-        const u32 scale = both_halves(((const u16*)(shared_memory + (piece - shared_address(shared_memory)) + RAW_ROWS * HEAD_DIM))[rows + row]);
-#else
-        const u32 scale = 0;
-#endif
+    const u16* scales = (const u16*)(shared_memory + (piece - shared_address(shared_memory)) + RAW_ROWS * HEAD_DIM);
 #pragma unroll
-        for (int block = 0; block < BLOCKS; block++)
+    for (int first = 0; first < RAW_ROWS / 8 * BLOCKS; first += BATCH)
+    {
+        uint4 chunks[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) chunks[i] = load_shared(sources[(first + i) % BLOCKS] + (first + i) / BLOCKS * 8 * row_bytes);
+#pragma unroll
+        for (int i = 0; i < BATCH; i++)
         {
+            const int block = (first + i) % BLOCKS, first_row = (first + i) / BLOCKS * 8;
             uint4 halves[2];
-            widen_chunk(load_shared(sources[block] + rows * row_bytes), scale, halves);
-            store_shared(target + block * (KEYS * 128) + rows * 128, halves[0]);
-            store_shared((target ^ 16) + block * (KEYS * 128) + rows * 128, halves[1]);
+            widen_chunk(chunks[i], STORAGE == INT8 ? both_halves(scales[first_row + row]) : 0, halves);
+            store_shared(target + block * (KEYS * 128) + first_row * 128, halves[0]);
+            store_shared((target ^ 16) + block * (KEYS * 128) + first_row * 128, halves[1]);
         }
     }
 }
@@ -197,27 +208,28 @@ DEVICE u32 note_of(const Cursor& cursor)
 // One warp copies and widens all keys (image 0), another all values (image 1) of the block.
 DEVICE void produce(const AttentionParameters& p, u32 memory, int image, int lane)
 {
+    const int end_task = num_tasks(p);
     Cursor ahead;
     ahead.index = blockIdx.x;
-    find_piece(p, ahead, lane);
+    find_piece(p, ahead, end_task, lane);
     const u32 stages = image == 0 ? memory + KEYS_OFFSET : memory + VALUES_OFFSET;
     u32 num_loaded = 0, notes = 0, tile = 0;
 #pragma unroll 1
     for (u32 piece = 0;; piece++)
     {
-        for (; num_loaded < piece + RAW_SLOTS && exists(p, ahead); num_loaded++)
+        for (; num_loaded < piece + RAW_SLOTS && ahead.index < end_task; num_loaded++)
         {
             const int shift = num_loaded % RAW_SLOTS * 8;
             notes = notes & ~(255u << shift) | note_of(ahead) << shift;
             if (lane == 0) load_piece(p, ahead, image, raw_at(memory, image, num_loaded), raw_barrier(memory, image, num_loaded));
-            advance(p, ahead, lane);
+            advance(p, ahead, end_task, lane);
         }
         if (piece == num_loaded) return;
         const u32 note = notes >> piece % RAW_SLOTS * 8 & 255;
         barrier_wait(raw_barrier(memory, image, piece), parity_of<RAW_SLOTS>(piece));
         barrier_wait(stage_barrier(memory, KEYS_EMPTY + image, tile), parity_of<STAGES>(tile) ^ 1);
         widen_piece(raw_at(memory, image, piece), stages + tile % STAGES * TILE_BYTES + (note & 127) * (RAW_ROWS * 128), lane);
-        async_fence();
+        if ((note & 128) != 0) async_fence();
         warp_barrier();
         if ((note & 128) == 0) continue;
         if (lane == 0) barrier_arrive(stage_barrier(memory, KEYS_FULL + image, tile));

@@ -1,6 +1,6 @@
 // Attention in FP32 arithmetic without matrix instructions, for FP32 caches and for queries of another type than the cache. One warp
 // computes one vector; the warps of a block share an item, so they find its keys and values in the L1 cache.
-// Grid (numItems, numKvHeads), block WARPS * 32, at most WARPS vectors an item. STORAGE and the type of the queries are any.
+// Grid (at least numItems, numKvHeads), block WARPS * 32, at most WARPS vectors an item. STORAGE and the type of the queries are any.
 // Dynamic shared memory: queries FP32 [WARPS, HEAD_DIM].
 #include "bytes.cuh"
 
@@ -51,6 +51,7 @@ DEVICE float value_element(const u8* image, int slot, int column)
 
 extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_scalar(const AttentionParameters p)
 {
+    if (blockIdx.x >= *p.numItems) return;
     const AttentionItem item = p.items[blockIdx.x];
     const int kv_head = blockIdx.y;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;

@@ -394,13 +394,19 @@ DEVICE void add_lanes(Vectors& v)
 __shared__ int next_tickets[2];
 __shared__ u8* shared_results[WARPS];
 
+DEVICE int take_ticket(const AttentionParameters& p) { return p.numFirstTasks + atomicAdd(p.tickets, 1); }
+
 // Tasks of all warps of the block.
 DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
 {
     u8* const ring = shared_memory + warp * (STAGES * STAGE_BYTES);
-    if (threadIdx.x == 0) next_tickets[0] = atomicAdd(p.tickets, 1);
-    __syncthreads();
-    int index = next_tickets[0], num_done = 0;
+    int index = blockIdx.x, num_done = 0;
+    if (index >= p.numFirstTasks)
+    {
+        if (threadIdx.x == 0) next_tickets[0] = take_ticket(p);
+        __syncthreads();
+        index = next_tickets[0];
+    }
     if (index >= num_tasks) return;
     Task task = task_of(p, index, warp, lane);
     u32 queries[PADDED_DIM / 16][2];
@@ -412,7 +418,7 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
     load_queries(p, task, lane, queries, query_scale);
     start_vectors(p, task, lane, query_scale, v);
     // Only now, when all blocks that can run have their first.
-    if (threadIdx.x == 0) next_tickets[1] = atomicAdd(p.tickets, 1);
+    if (threadIdx.x == 0) next_tickets[1] = take_ticket(p);
     __syncthreads();
     for (int step = 0;; step ^= 1)
     {
@@ -446,7 +452,7 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
             share_results(p, task, v, lane, ring + step * STAGE_BYTES);
             if (lane == 0) shared_results[warp] = ring + step * STAGE_BYTES;
             int ticket;
-            if (threadIdx.x == 0) ticket = atomicAdd(p.tickets, 1);
+            if (threadIdx.x == 0) ticket = take_ticket(p);
             __syncthreads();
             u8* results[WARPS];
 #pragma unroll

@@ -5,7 +5,8 @@
 struct EmbeddingParameters
 {
     const void* table;    // [vocabularySize, pitch], TABLE
-    const int* tokenIds;  // [numRows]
+    const int* tokenIds;  // [numRows]; -1 - i: chosen[i]
+    const int* chosen;    // tokens that were chosen; negative where there was none
     float* output;        // [numRows, hiddenSize]
     int hiddenSize;
     int pitch;            // elements from one row of the table to the next
@@ -14,7 +15,9 @@ struct EmbeddingParameters
 
 extern "C" __global__ void __launch_bounds__(THREADS) embedding_lookup(const EmbeddingParameters p)
 {
-    long long source = (long long)p.tokenIds[blockIdx.x] * p.pitch, destination = (long long)blockIdx.x * p.hiddenSize;
+    int id = p.tokenIds[blockIdx.x];
+    if (id < 0) id = max(p.chosen[~id], 0);
+    long long source = (long long)id * p.pitch, destination = (long long)blockIdx.x * p.hiddenSize;
     for (int column = threadIdx.x * VECTOR; column < p.hiddenSize; column += THREADS * VECTOR)
     {
         float values[VECTOR];

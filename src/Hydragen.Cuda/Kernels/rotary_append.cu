@@ -12,7 +12,7 @@
 struct RotaryAppendParameters
 {
     const void* queryKeyValue;  // [numRows, numHeads + 2 * numKvHeads, HEAD_DIM], INPUT
-    const u64* tokens;          // [numRows]: address of the token's page + its slot in it
+    const u64* tokens;          // [numRows]: address of the token's page + its slot in it; 0 for a row that nobody needs
     const u64* factors;         // [numRows]: address of the cosines [rotaryDim / 2] and then the sines of the row's position
     const float* queryWeight;   // [HEAD_DIM]; null without NORM
     const float* keyWeight;     // [HEAD_DIM]; null without NORM
@@ -42,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) rotary_append(const Rotary
     long long index = (long long)blockIdx.x * HEADS_PER_BLOCK + threadIdx.x / LANES;
     int chunk = threadIdx.x % LANES, row = (int)(index / heads_per_row), head = (int)(index % heads_per_row);
     // All lanes of a warp take part in the sums.
-    bool is_valid = row < p.numRows && chunk < CHUNKS;
+    bool is_valid = row < p.numRows && chunk < CHUNKS && p.tokens[row < p.numRows ? row : 0] != 0;
     bool is_value = head >= p.numHeads + p.numKvHeads;
     float values[8] = {};
     if (is_valid) load_elements<INPUT, 8>(values, p.queryKeyValue, index * HEAD_DIM + chunk * 8);

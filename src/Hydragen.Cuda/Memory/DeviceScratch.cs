@@ -12,6 +12,7 @@ internal sealed class DeviceScratch(CudaDevice device) : IDisposable
         {
             _memory?.Dispose();
             _memory = null;
+            device.NumScratchChanges++;
             _memory = device.Allocate(bytes);
         }
         return _memory.Value;

@@ -8,6 +8,7 @@ internal struct EmbeddingParameters
 {
     public nint Table;
     public nint TokenIds;
+    public nint Chosen;
     public nint Output;
     public int HiddenSize;
     public int Pitch;

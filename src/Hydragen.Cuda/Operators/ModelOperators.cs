@@ -7,11 +7,15 @@ namespace Hydragen.Cuda;
 internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, KernelCache cache) : IDisposable
 {
     private readonly OperatorKernels _kernels = new(library);
-    private readonly DeviceScratch _tokenIds = new(device), _indexes = new(device), _randoms = new(device);
+    private readonly SentArray<int> _tokenIds = new(device);
     private readonly RowInputs _rowInputs = new(device);
     private readonly ConditionalWeakTable<RotaryEmbedding, DeviceRotaryTable> _rotaryTables = [];
     private WeightLoader? _loader;
     private LinearOperator? _linear;
+    private TokenOperator? _tokens;
+
+    /// <summary>Chosen tokens.</summary>
+    public TokenOperator Tokens => _tokens ??= new TokenOperator(device, _kernels);
 
     /// <summary>Linear layers.</summary>
     public LinearOperator Linear => _linear ??= new LinearOperator(device, _kernels, cache);
@@ -23,15 +27,24 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
         return new CudaMatrix(device, _loader ??= new WeightLoader(device), source);
     }
 
+    /// <summary>Sends what the operators of a step will be given, so that they only launch kernels.</summary>
+    public void Prepare(DecodeStep step, CudaKvCache cache)
+    {
+        device.MakeCurrent();
+        _tokenIds.Send(step.TokenIds);
+        _rowInputs.Prepare(step.Plan.RowPositions, step.Slots, cache, step.Rotary is null ? null : TableOf(step.Rotary));
+        Tokens.Prepare(step.Choices);
+    }
+
     public void EmbeddingLookup(CudaMatrix table, ReadOnlySpan<int> tokenIds, float scale, CudaBuffer output)
     {
         device.MakeCurrent();
-        nint ids = _tokenIds.Reserve(Math.Max(1, tokenIds.Length) * sizeof(int));
-        device.Upload(ids, tokenIds);
+        nint ids = _tokenIds.Send(tokenIds);
         _kernels.Embedding(table.Type, table.InputSize).Launch(tokenIds.Length, 1, new EmbeddingParameters
         {
             Table = table.Weights,
             TokenIds = ids,
+            Chosen = Tokens.Chosen,
             Output = output.Address,
             HiddenSize = table.InputSize,
             Pitch = table.Pitch,
@@ -104,40 +117,12 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
             });
     }
 
-    public void IndexOfMaximum(CudaBuffer rows, int rowSize, Span<int> indexes)
-    {
-        if (indexes.IsEmpty) return;
-        device.MakeCurrent();
-        nint found = _indexes.Reserve(indexes.Length * sizeof(int));
-        _kernels.RowMaximum().Launch(indexes.Length, 1, new RowMaximumParameters { Rows = rows.Address, Indexes = found, RowSize = rowSize });
-        device.Download(indexes, found);
-    }
-
-    public void Sample(CudaBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
-    {
-        if (indexes.IsEmpty) return;
-        device.MakeCurrent();
-        nint found = _indexes.Reserve(indexes.Length * sizeof(int)), drawn = _randoms.Reserve(randoms.Length * sizeof(double));
-        device.Upload(drawn, randoms);
-        _kernels.RowSample().Launch(indexes.Length, 1, new RowSampleParameters
-        {
-            Rows = rows.Address,
-            Randoms = drawn,
-            Indexes = found,
-            RowSize = rowSize,
-            InverseTemperature = 1 / temperature,
-            MinWeight = minP,
-        });
-        device.Download(indexes, found);
-    }
-
     public void Dispose()
     {
         _linear?.Dispose();
         _loader?.Dispose();
         _tokenIds.Dispose();
-        _indexes.Dispose();
-        _randoms.Dispose();
+        _tokens?.Dispose();
         _rowInputs.Dispose();
         foreach (KeyValuePair<RotaryEmbedding, DeviceRotaryTable> entry in _rotaryTables) entry.Value.Dispose();
         _rotaryTables.Clear();

@@ -17,6 +17,7 @@ internal sealed class OperatorKernels(KernelLibrary kernels)
         LinearOutput,
         RowMaximum,
         RowSample,
+        RowLogProbability,
     }
 
     /// <summary>Looks up rows of a table.</summary>
@@ -56,6 +57,11 @@ internal sealed class OperatorKernels(KernelLibrary kernels)
     /// <summary>Draws from each row.</summary>
     public CudaKernel RowSample() =>
         TryFind(Operator.RowSample, default, default, 0, 0) ?? Add(OperatorVariants.RowSample, Operator.RowSample, default, default, 0, 0);
+
+    /// <summary>Computes log-probabilities.</summary>
+    public CudaKernel RowLogProbability() =>
+        TryFind(Operator.RowLogProbability, default, default, 0, 0)
+        ?? Add(OperatorVariants.RowLogProbability, Operator.RowLogProbability, default, default, 0, 0);
 
     private CudaKernel? TryFind(Operator op, ElementType input, ElementType output, int choice, int size) =>
         _found.GetValueOrDefault((op, input, output, choice, size));

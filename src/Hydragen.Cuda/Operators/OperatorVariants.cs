@@ -58,6 +58,9 @@ internal static class OperatorVariants
     /// <summary>Draws from each row.</summary>
     public static KernelVariant RowSample { get; } = new("row_sample", $"THREADS={MaxThreads}", MaxThreads, 0);
 
+    /// <summary>Log-probabilities of a token of each row.</summary>
+    public static KernelVariant RowLogProbability { get; } = new("row_log_probability", $"THREADS={MaxThreads}", MaxThreads, 0);
+
     /// <summary>Blocks that cover so many items.</summary>
     public static int Blocks(int numItems) => (numItems + NumThreads - 1) / NumThreads;
 

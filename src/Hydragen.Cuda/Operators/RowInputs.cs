@@ -42,7 +42,7 @@ internal sealed class RowInputs(CudaDevice device) : IDisposable
         for (int row = 0; row < numRows; row++)
         {
             // A page starts at a multiple of its slots, so one number holds its address and a slot.
-            _addresses[row] = cache.PageAddress(slots[row] / KvCache.PageSize) + slots[row] % KvCache.PageSize;
+            _addresses[row] = slots[row] < 0 ? 0 : cache.PageAddress(slots[row] / KvCache.PageSize) + slots[row] % KvCache.PageSize;
             _addresses[numRows + row] = table?.Factors(positions[row]) ?? 0;
         }
         Tokens = _memory.Reserve((long)_addresses.Length * sizeof(ulong));

@@ -7,9 +7,7 @@ namespace Hydragen.Cuda;
 internal struct RowSampleParameters
 {
     public nint Rows;
-    public nint Randoms;
+    public nint Choices;
     public nint Indexes;
     public int RowSize;
-    public float InverseTemperature;
-    public float MinWeight;
 }

@@ -35,6 +35,9 @@ internal sealed class Sequence : TokenSpan
 
     public bool IsFinished { get; set; }
 
+    /// <summary>The row of the last step, when that has not handed over its token; −1 when all tokens are known.</summary>
+    public int PendingRow { get; set; } = -1;
+
     /// <summary>
     /// Turns a sequence that shares nodes into one that owns all its tokens. The caller gives it pages, copies keys and values and
     /// ends its lease on the former parent.

@@ -7,8 +7,7 @@ namespace Hydragen.Engine;
 internal sealed class Sampler(int vocabularySize)
 {
     private readonly float[] _weights = new float[vocabularySize];
-    private readonly float[] _sortKeys = new float[vocabularySize];
-    private readonly int[] _candidates = new int[vocabularySize];
+    private readonly LogitSampler _sampler = new();
     private readonly Dictionary<int, int> _counts = [];
 
     /// <summary>Chooses the next token of a sequence.</summary>
@@ -27,12 +26,16 @@ internal sealed class Sampler(int vocabularySize)
             ApplyPenalties(weights, options, promptAncestors, numNewTokens);
             logits = weights;
         }
-        int best = RowMaximum.IndexIn(logits);
-        CheckBest(best);
-        if (options.IsGreedy) return best;
+        if (options.IsGreedy)
+        {
+            int best = RowMaximum.IndexIn(logits);
+            CheckBest(best);
+            return best;
+        }
         if (!logits.Overlaps(weights)) logits.CopyTo(weights);
-        return options.DrawsFromAll ? LogitSampling.Draw(weights, options.Temperature, options.MinP, random.NextDouble())
-            : Draw(weights, weights[best], options, random.NextDouble());
+        int chosen = _sampler.Choose(weights, options.Choice(random.NextDouble()));
+        CheckBest(chosen);
+        return chosen;
     }
 
     /// <summary>Refuses logits without a best one.</summary>
@@ -62,47 +65,5 @@ internal sealed class Sampler(int vocabularySize)
         foreach (int tokenId in CollectionsMarshal.AsSpan(span.TokenIds)[^numNewTokens..])
             CollectionsMarshal.GetValueRefOrAddDefault(_counts, tokenId, out _)++;
         foreach ((int tokenId, int count) in _counts) logits[tokenId] -= count * options.FrequencyPenalty + options.PresencePenalty;
-    }
-
-    private int Draw(Span<float> weights, float max, SamplingOptions options, double random)
-    {
-        LogitSampling.ToWeights(weights, max, 1 / options.Temperature);
-        int numKept = 0;
-        for (int i = 0; i < weights.Length; i++)
-        {
-            if (weights[i] > 0) _candidates[numKept++] = i;
-        }
-        Span<int> candidates = _candidates.AsSpan(0, numKept);
-        if (options.TopP < 1 || (options.TopK > 0 && options.TopK < numKept)) candidates = KeepMostProbable(weights, candidates, options);
-        double total = 0;
-        foreach (int i in candidates)
-        {
-            if (weights[i] >= options.MinP) total += weights[i];
-        }
-        double threshold = random * total;
-        int last = candidates[0];
-        foreach (int i in candidates)
-        {
-            if (weights[i] < options.MinP) continue;
-            last = i;
-            threshold -= weights[i];
-            if (threshold < 0) break;
-        }
-        return last;
-    }
-
-    /// <summary>Sorts the candidates by falling weight and cuts them by top-k, then by top-p of what is left.</summary>
-    private Span<int> KeepMostProbable(ReadOnlySpan<float> weights, Span<int> candidates, SamplingOptions options)
-    {
-        Span<float> keys = _sortKeys.AsSpan(0, candidates.Length);
-        for (int i = 0; i < keys.Length; i++) keys[i] = -weights[candidates[i]];
-        keys.Sort(candidates);
-        if (options.TopK > 0 && options.TopK < candidates.Length) candidates = candidates[..options.TopK];
-        if (options.TopP >= 1) return candidates;
-        double total = 0, sum = 0;
-        foreach (int i in candidates) total += weights[i];
-        int count = 0;
-        while (count < candidates.Length && sum < options.TopP * total) sum += weights[candidates[count++]];
-        return candidates[..Math.Max(1, count)];
     }
 }

@@ -1,3 +1,5 @@
+using Hydragen.Core;
+
 namespace Hydragen.Engine;
 
 /// <summary>How the next token is chosen from the logits. Applied in the order of the properties. Immutable.</summary>
@@ -33,8 +35,8 @@ public sealed record SamplingOptions
     /// <summary>Whether the largest logit, after penalties, always wins.</summary>
     internal bool IsGreedy => Temperature == 0 || TopK == 1;
 
-    /// <summary>Whether no rank cuts tokens off, so that they can be drawn in the order of their ids.</summary>
-    internal bool DrawsFromAll => TopK == 0 && TopP >= 1;
+    /// <summary>How one token is chosen, penalties aside.</summary>
+    internal TokenChoice Choice(double random) => IsGreedy ? default : new TokenChoice(Temperature, TopK, TopP, MinP, random);
 
     /// <summary>Checks the ranges.</summary>
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its range; the message names it.</exception>

@@ -20,7 +20,7 @@ internal sealed class GenerationRun : IDisposable
     private readonly List<Sequence> _admitted = [];
     private readonly Stopwatch _prefillTime = new();
     private readonly Stopwatch _decodeTime = new();
-    private double[] _randoms = [];
+    private readonly TokenDecoder? _decoder;
     private int _numAdmitted;
     private int _numFinished;
     private int _decodeSteps;
@@ -40,12 +40,9 @@ internal sealed class GenerationRun : IDisposable
         {
             if (span is Sequence sequence) AcceptToken(sequence, logits);
         };
+        if (!options.Sampling.HasPenalties) _decoder = new TokenDecoder(context, options, AcceptToken);
         _context.Allocator.ResetPeak();
     }
-
-    /// <summary>Whether a token is all that is wanted of a row of logits, so that they need not leave the device.</summary>
-    private bool NeedsOnlyTokens =>
-        !_options.LogProbabilities && _options.Sampling is { HasPenalties: false } sampling && (sampling.IsGreedy || sampling.DrawsFromAll);
 
     private bool IsCopied => _options.Sharing == SharingMode.Copied;
 
@@ -53,7 +50,7 @@ internal sealed class GenerationRun : IDisposable
     {
         while (_numFinished < _forest.Sequences.Count)
         {
-            cancellationToken.ThrowIfCancellationRequested();
+            _context.ThrowIfCancelled(cancellationToken);
             if (_numAdmitted < _forest.Sequences.Count && Admit())
             {
                 _prefillTime.Start();
@@ -150,32 +147,10 @@ internal sealed class GenerationRun : IDisposable
 
     private void DecodeStep()
     {
-        int batch = Math.Min(_context.MaxLogitRows, _context.Model.MaxBatchRows);
-        for (int first = 0; first < _active.Count; first += batch)
-        {
-            int count = Math.Min(batch, _active.Count - first);
-            _context.Step.Clear();
-            for (int i = 0; i < count; i++) _context.Step.Add(_active[first + i], 1, LogitRows.Last);
-            if (NeedsOnlyTokens)
-            {
-                ReadOnlySpan<int> tokenIds = _context.ForwardTokens(_options.Sharing, _options.Sampling, DrawRandoms(first, count));
-                for (int i = 0; i < count; i++)
-                {
-                    _active[first + i].NumComputed++;
-                    Sampler.CheckBest(tokenIds[i]);
-                    AcceptToken(_active[first + i], tokenIds[i], null);
-                }
-                continue;
-            }
-            ReadOnlySpan<float> logits = _context.Forward(_options.Sharing);
-            int vocabularySize = _context.Limits.VocabularySize;
-            for (int i = 0; i < count; i++)
-            {
-                _active[first + i].NumComputed++;
-                AcceptToken(_active[first + i], logits.Slice(i * vocabularySize, vocabularySize));
-            }
-        }
-        _decodeSteps++;
+        bool hasTokens = true;
+        if (_decoder is not null) hasTokens = _decoder.Step(_active);
+        else DecodeWithLogits();
+        if (hasTokens) _decodeSteps++;
         int kept = 0;
         for (int i = 0; i < _active.Count; i++)
         {
@@ -184,18 +159,22 @@ internal sealed class GenerationRun : IDisposable
         _active.RemoveRange(kept, _active.Count - kept);
     }
 
-    /// <summary>The next random number of some active sequences; none when greedy.</summary>
-    private ReadOnlySpan<double> DrawRandoms(int first, int count)
+    /// <summary>Penalties change the logits by what a sequence has said, so they come here.</summary>
+    private void DecodeWithLogits()
     {
-        if (_options.Sampling.IsGreedy) return [];
-        if (_randoms.Length < count) _randoms = new double[count];
-        for (int i = 0; i < count; i++)
+        int batch = _context.MaxLogitRows, vocabularySize = _context.Limits.VocabularySize;
+        for (int first = 0; first < _active.Count; first += batch)
         {
-            SampleRandom random = _active[first + i].Random;
-            _randoms[i] = random.NextDouble();
-            _active[first + i].Random = random;
+            int count = Math.Min(batch, _active.Count - first);
+            _context.Step.Clear();
+            for (int i = 0; i < count; i++) _context.Step.Add(_active[first + i], 1, LogitRows.Last);
+            ReadOnlySpan<float> logits = _context.Forward(_options.Sharing);
+            for (int i = 0; i < count; i++)
+            {
+                _active[first + i].NumComputed++;
+                AcceptToken(_active[first + i], logits.Slice(i * vocabularySize, vocabularySize));
+            }
         }
-        return _randoms.AsSpan(0, count);
     }
 
     private void AcceptToken(Sequence sequence, ReadOnlySpan<float> logits)
@@ -204,17 +183,14 @@ internal sealed class GenerationRun : IDisposable
         int tokenId = _context.Sampler.Sample(logits, _options.Sampling, sequence, sequence.NumNewTokens, ref random);
         sequence.Random = random;
         float? logProbability = null;
-        if (sequence.LogProbabilities is not null)
-        {
-            logProbability = (float)(logits[tokenId] - Logits.LogSumExp(logits));
-            sequence.LogProbabilities.Add(logProbability.Value);
-        }
+        if (sequence.LogProbabilities is not null) logProbability = (float)(logits[tokenId] - LogitSampling.LogSumExp(logits));
         AcceptToken(sequence, tokenId, logProbability);
     }
 
     private void AcceptToken(Sequence sequence, int tokenId, float? logProbability)
     {
         sequence.TokenIds.Add(tokenId);
+        if (logProbability is not null) sequence.LogProbabilities?.Add(logProbability.Value);
         _newTokens++;
         bool isEos = !_options.IgnoreEos && _context.IsEos(tokenId);
         string? text = sequence.Text?.Append(tokenId);

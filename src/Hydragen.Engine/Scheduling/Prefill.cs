@@ -50,7 +50,7 @@ internal sealed class Prefill(EngineContext context, SharingMode mode, bool allL
         int next = 0;
         while (next < _spans.Count)
         {
-            cancellationToken.ThrowIfCancellationRequested();
+            context.ThrowIfCancelled(cancellationToken);
             next = RunStep(next, onLogits);
             onStep();
         }

@@ -72,7 +72,7 @@ internal sealed class ScoreRun(EngineContext context, GenerationOptions options,
         for (int i = 0; i * vocabularySize < logits.Length; i++)
         {
             ReadOnlySpan<float> row = logits.Slice(i * vocabularySize, vocabularySize);
-            double logSumExp = Logits.LogSumExp(row);
+            double logSumExp = LogitSampling.LogSumExp(row);
             if (firstToken + i + 1 < span.TokenIds.Count)
                 scores.NextLogProbabilities[firstToken + i] = (float)(row[span.TokenIds[firstToken + i + 1]] - logSumExp);
             else

@@ -63,6 +63,28 @@ internal sealed class StepBuilder(PageAllocator allocator)
         _sequences.Add(new PlanSequence(node, numTokens, span.FirstPosition, end, span.Pages));
     }
 
+    /// <summary>Adds the last token of a sequence, which may be one that the step before chooses.</summary>
+    public void AddNext(Sequence sequence)
+    {
+        int token = sequence.NumComputed;
+        allocator.Take(sequence, token + 1);
+        _tokenIds.Add(sequence.PendingRow >= 0 ? ~sequence.PendingRow : sequence.TokenIds[token]);
+        _slots.Add(sequence.SlotOf(token));
+        int node = AddPath(sequence.Parent);
+        _sequences.Add(new PlanSequence(node, 1, sequence.FirstPosition, token + 1, sequence.Pages));
+    }
+
+    /// <summary>Adds rows that nobody needs.</summary>
+    public void AddUnused(int numRows)
+    {
+        for (int row = 0; row < numRows; row++)
+        {
+            _tokenIds.Add(0);
+            _slots.Add(-1);
+            _sequences.Add(new PlanSequence(-1, 1, 0, 0, default));
+        }
+    }
+
     public AttentionPlan Build(SharingMode mode)
     {
         _plan = _planner.Plan(CollectionsMarshal.AsSpan(_nodes), CollectionsMarshal.AsSpan(_sequences), mode, _plan);

@@ -8,9 +8,9 @@ internal sealed class DecoderActivations : IDisposable
     private const long MaxLogitBytes = 64 << 20;
     private readonly List<IDisposable> _owned = [];
 
-    public DecoderActivations(ModelConfiguration config, IComputeBackend backend, ElementType type, int maxRows)
+    public DecoderActivations(ModelConfiguration config, ModelShare share, IComputeBackend backend, ElementType type, int maxRows)
     {
-        AttentionShape heads = config.Heads;
+        AttentionShape heads = share.Heads;
         long rows = maxRows;
         MaxLogitRows = LogitRowsFor(config, maxRows);
         try
@@ -20,8 +20,8 @@ internal sealed class DecoderActivations : IDisposable
             Delta = Allocate(type, rows * config.HiddenSize);
             QueryKeyValue = Allocate(type, rows * (heads.NumHeads + 2 * heads.NumKvHeads) * heads.HeadDim);
             Query = Allocate(type, rows * heads.NumHeads * heads.HeadDim);
-            GateUp = Allocate(type, rows * 2 * config.IntermediateSize);
-            Gated = Allocate(type, rows * config.IntermediateSize);
+            GateUp = Allocate(type, rows * 2 * share.IntermediateSize);
+            Gated = Allocate(type, rows * share.IntermediateSize);
             Logits = Allocate(ElementType.Float32, (long)MaxLogitRows * config.VocabularySize);
         }
         catch
@@ -47,7 +47,7 @@ internal sealed class DecoderActivations : IDisposable
     /// <summary>[maxRows, hiddenSize]: what is added to the residual stream next.</summary>
     public DeviceBuffer Delta { get; }
 
-    /// <summary>[maxRows, (numHeads + 2 · numKvHeads) · headDim].</summary>
+    /// <summary>[maxRows, (numHeads + 2 · numKvHeads) · headDim], of the share's heads.</summary>
     public DeviceBuffer QueryKeyValue { get; }
 
     /// <summary>[maxRows, numHeads, headDim]: queries, then what attention yields.</summary>
@@ -66,10 +66,10 @@ internal sealed class DecoderActivations : IDisposable
     public int MaxLogitRows { get; }
 
     /// <summary>Bytes of the buffers for so many rows.</summary>
-    public static long BytesFor(ModelConfiguration config, ElementType type, int maxRows)
+    public static long BytesFor(ModelConfiguration config, ModelShare share, ElementType type, int maxRows)
     {
-        AttentionShape heads = config.Heads;
-        long elements = 2L * config.HiddenSize + 2L * (heads.NumHeads + heads.NumKvHeads) * heads.HeadDim + 3L * config.IntermediateSize;
+        AttentionShape heads = share.Heads;
+        long elements = 2L * config.HiddenSize + 2L * (heads.NumHeads + heads.NumKvHeads) * heads.HeadDim + 3L * share.IntermediateSize;
         return maxRows * (elements * type.SizeInBytes() + (long)config.HiddenSize * sizeof(float))
             + (long)LogitRowsFor(config, maxRows) * config.VocabularySize * sizeof(float);
     }

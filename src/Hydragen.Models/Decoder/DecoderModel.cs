@@ -11,19 +11,29 @@ public sealed class DecoderModel : IDisposable
     private readonly DecoderWeights _weights;
     private readonly DecoderActivations _activations;
     private readonly ScaledRotaryEmbedding _rotary;
+    private readonly ModelShare _share;
+    private readonly int[] _rows;
+    private readonly DecodeStep _step;
+    private readonly Action _decode;
 
     private DecoderModel(
-        ModelConfiguration config, IComputeBackend backend, DecoderOptions options, ElementType computeType, DecoderWeights weights, DecoderActivations activations)
+        ModelConfiguration config, ModelShare share, IComputeBackend backend, DecoderOptions options, int maxBatchRows, ElementType computeType, DecoderWeights weights,
+        DecoderActivations activations)
     {
         Configuration = config;
         Backend = backend;
-        MaxBatchRows = options.MaxBatchRows;
+        Group = options.Group;
+        _share = share;
+        MaxBatchRows = maxBatchRows;
         WeightType = options.WeightType;
         ComputeType = computeType;
-        KvCacheShape = new KvCacheShape(config.NumLayers, config.Heads.NumKvHeads, config.Heads.HeadDim, options.KvType ?? computeType);
+        KvCacheShape = new KvCacheShape(config.NumLayers, share.Heads.NumKvHeads, share.Heads.HeadDim, options.KvType ?? computeType);
         _weights = weights;
         _activations = activations;
         _rotary = new ScaledRotaryEmbedding(config.Rotary);
+        _rows = [.. Enumerable.Range(0, MaxBatchRows)];
+        _step = new DecodeStep(share.Heads, _rotary, computeType);
+        _decode = ComputeDecodeStep;
     }
 
     /// <summary>What the model is.</summary>
@@ -31,6 +41,9 @@ public sealed class DecoderModel : IDisposable
 
     /// <summary>Where it computes.</summary>
     public IComputeBackend Backend { get; }
+
+    /// <summary>The ranks that compute it together; null when this process does alone. Sizes of weights and caches are those of this rank.</summary>
+    public IRankGroup? Group { get; }
 
     /// <summary>The most rows of one forward pass.</summary>
     public int MaxBatchRows { get; }
@@ -44,6 +57,9 @@ public sealed class DecoderModel : IDisposable
     /// <summary>Bytes that all weights occupy in the memory of the backend.</summary>
     public long WeightBytes => _weights.SizeInBytes;
 
+    /// <summary>Bytes of the weights that a step with logits reads: all but the embedding table, unless it is the output layer too.</summary>
+    public long WeightBytesPerStep => WeightBytes - (_weights.Embedding == _weights.Head ? 0 : _weights.Embedding.SizeInBytes);
+
     /// <summary>The shape of the caches that it writes and reads.</summary>
     public KvCacheShape KvCacheShape { get; }
 
@@ -56,6 +72,8 @@ public sealed class DecoderModel : IDisposable
     /// <exception cref="ModelFormatException">
     /// A file is malformed, asks for something that is not supported, or holds weights that are NaN or infinite.
     /// </exception>
+    /// <exception cref="ArgumentException">The heads or inner elements cannot be split over so many ranks.</exception>
+    /// <exception cref="RankGroupException">The ranks do not load the same, or one of them failed.</exception>
     /// <exception cref="IOException">A file is missing or cannot be read.</exception>
     /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
     /// <exception cref="OperationCanceledException">The load was stopped.</exception>
@@ -63,25 +81,51 @@ public sealed class DecoderModel : IDisposable
         string folder, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(backend);
-        options ??= new DecoderOptions();
         ModelConfiguration config = ModelConfiguration.Load(folder);
+        _ = ShareOf(config, options?.Group);
         using WeightStore store = WeightStore.Open(folder);
+        return Load(config, store, backend, options, progress, ct);
+    }
+
+    /// <summary>Loads weights that are open already.</summary>
+    /// <param name="config">What the model is.</param>
+    /// <param name="store">Its weights; not needed any more afterwards.</param>
+    /// <param name="backend">Keeps the weights; must outlive the model.</param>
+    /// <param name="options">Types and sizes, or null for the defaults.</param>
+    /// <param name="progress">Receives the fraction of the weights that is loaded.</param>
+    /// <param name="ct">Stops the load.</param>
+    /// <exception cref="ModelFormatException">Weights do not fit the configuration, or are NaN or infinite.</exception>
+    /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
+    /// <exception cref="OperationCanceledException">The load was stopped.</exception>
+    public static DecoderModel Load(
+        ModelConfiguration config, WeightStore store, IComputeBackend backend, DecoderOptions? options = null, IProgress<double>? progress = null,
+        CancellationToken ct = default)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(backend);
+        options ??= new DecoderOptions();
+        ModelShare share = ShareOf(config, options.Group);
         var loadProgress = new LoadProgress(progress, ct);
-        var catalog = new WeightCatalog(config, store, loadProgress);
+        var catalog = new WeightCatalog(config, share, store, loadProgress);
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
         ElementType computeType = options.ComputeType ?? backend.ComputeTypeFor(catalog.Layers[0].QueryKeyValue.ElementType);
+        int maxBatchRows = options.MaxBatchRows ?? backend.PreferredBatchRows;
         long weightBytes = catalog.BytesToKeep(options.WeightType), available = backend.Memory.AvailableBytes;
-        long activationBytes = DecoderActivations.BytesFor(config, computeType, options.MaxBatchRows);
+        long activationBytes = DecoderActivations.BytesFor(config, share, computeType, maxBatchRows);
         if (weightBytes + activationBytes > available)
         {
             throw new InsufficientMemoryException(
-                $"{folder}: the weights take {weightBytes >> 20} MiB and the activations of {options.MaxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
+                $"{store.Path}: the weights take {weightBytes >> 20} MiB and the activations of {maxBatchRows} rows {activationBytes >> 20} MiB, but {available >> 20} MiB are available.");
         }
 
+        options.Group?.RequireSame("the model", WeightFingerprint.Of(config, store, options, maxBatchRows, computeType));
+        options.Group?.RequireSame("the device", WeightFingerprint.Of(backend.Description));
         var weights = new DecoderWeights(catalog, config, backend, options.WeightType, loadProgress);
         try
         {
-            return new DecoderModel(config, backend, options, computeType, weights, new DecoderActivations(config, backend, computeType, options.MaxBatchRows));
+            return new DecoderModel(
+                config, share, backend, options, maxBatchRows, computeType, weights, new DecoderActivations(config, share, backend, computeType, maxBatchRows));
         }
         catch
         {
@@ -119,45 +163,58 @@ public sealed class DecoderModel : IDisposable
         {
             int count = ComputeLogits(logitRows[first..]);
             _activations.Logits.Download(logits.Slice(first * vocabularySize, count * vocabularySize));
+            Group?.ThrowIfFailed();
         }
     }
 
-    /// <summary>Like <see cref="Forward"/>, but yields the next token behind each of the chosen rows; the logits stay where they are.</summary>
-    /// <param name="tokenIds">As for <see cref="Forward"/>.</param>
-    /// <param name="slots">As for <see cref="Forward"/>.</param>
+    /// <summary>
+    /// Computes one step of decoding: like <see cref="Forward"/> with logits of every row, but chooses a token behind each of them; the logits
+    /// stay where they are. Returns when the step is under way where <see cref="IComputeBackend.RunsAhead"/>.
+    /// </summary>
+    /// <param name="tokenIds">As for <see cref="Forward"/>; −1 − i stands for the token that the step before chose for its row i.</param>
+    /// <param name="slots">As for <see cref="Forward"/>; −1 for the rows that <see cref="RoundRows"/> added.</param>
     /// <param name="plan">As for <see cref="Forward"/>.</param>
-    /// <param name="logitRows">Rows whose next token is wanted, in any order.</param>
     /// <param name="cache">As for <see cref="Forward"/>.</param>
-    /// <param name="temperature">Divides the logits; 0 takes the largest, the lowest token on ties.</param>
-    /// <param name="minP">Tokens less than this fraction as probable as the best one are not drawn.</param>
-    /// <param name="randoms">A number from 0 to less than 1 for each of the rows; empty when the temperature is 0.</param>
-    /// <param name="nextTokenIds">Receives <c>[numLogitRows]</c>; −1 where a logit is NaN or all are −∞.</param>
+    /// <param name="choices">How each row's token is chosen, <c>[numRows]</c>.</param>
+    /// <param name="withLogProbabilities">Whether log-probabilities of the tokens are wanted.</param>
+    /// <returns>The tokens, <c>[numRows]</c>.</returns>
     /// <exception cref="ArgumentException">The arguments do not fit together or an id is outside its range; nothing was computed.</exception>
-    public void ForwardTokens(
-        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, float temperature,
-        float minP, ReadOnlySpan<double> randoms, Span<int> nextTokenIds)
+    public PendingTokens Decode(
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, KvCache cache, ReadOnlySpan<TokenChoice> choices,
+        bool withLogProbabilities = false)
     {
-        CheckArguments(tokenIds, slots, plan, logitRows, cache);
-        if (nextTokenIds.Length != logitRows.Length)
-            throw new ArgumentException($"{logitRows.Length} rows yield as many tokens, but there is room for {nextTokenIds.Length}.");
-        if (randoms.Length != (temperature == 0 ? 0 : logitRows.Length))
-            throw new ArgumentException($"{logitRows.Length} rows at temperature {temperature} need {(temperature == 0 ? "no" : "as many")} random numbers, not {randoms.Length}.");
-        ComputeHidden(tokenIds, slots, plan, cache);
-        int vocabularySize = Configuration.VocabularySize;
-        for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
-        {
-            int count = ComputeLogits(logitRows[first..]);
-            Span<int> found = nextTokenIds.Slice(first, count);
-            if (temperature == 0) Backend.IndexOfMaximum(_activations.Logits, vocabularySize, found);
-            else Backend.Sample(_activations.Logits, vocabularySize, temperature, minP, randoms.Slice(first, count), found);
-        }
+        int numRows = tokenIds.Length;
+        CheckArguments(tokenIds, slots, plan, [], cache, isDecoding: true);
+        if (choices.Length != numRows) throw new ArgumentException($"{numRows} rows need as many choices, not {choices.Length}.");
+        _step.Set(tokenIds, slots, plan, cache, choices, withLogProbabilities);
+        Backend.Decode(_step, _decode);
+        return Backend.ReadTokens(numRows);
+    }
+
+    /// <summary>How many rows a step of decoding should have instead of so many: those added make it one of few sizes.</summary>
+    public int RoundRows(int numRows)
+    {
+        int rounded = Backend.RoundRows(numRows);
+        return rounded <= MaxBatchRows ? rounded : numRows;
     }
 
     /// <summary>Frees weights and buffers; the backend stays.</summary>
     public void Dispose()
     {
+        Backend.Forget(_step);
         _activations.Dispose();
         _weights.Dispose();
+    }
+
+    private void ComputeDecodeStep()
+    {
+        ComputeHidden(_step.TokenIds, _step.Slots, _step.Plan, _step.Cache);
+        for (int first = 0; first < _step.NumRows; first += _activations.MaxLogitRows)
+        {
+            int count = ComputeLogits(_rows.AsSpan(first, _step.NumRows - first));
+            Backend.ChooseTokens(
+                _activations.Logits, Configuration.VocabularySize, _step.Choices.Slice(first, count), first, _step.HasLogProbabilities);
+        }
     }
 
     /// <summary>The forward pass up to the final norm.</summary>
@@ -177,31 +234,42 @@ public sealed class DecoderModel : IDisposable
             DeviceBuffer nextNorm = i + 1 < layers.Length ? layers[i + 1].InputNorm : _weights.FinalNorm;
 
             Backend.Linear(a.Normed, numRows, layer.QueryKeyValue, a.QueryKeyValue); // [numRows, (numHeads + 2 · numKvHeads) · headDim]
-            Backend.RotaryAppend(a.QueryKeyValue, Configuration.Heads, layer.QueryKeyNorm, _rotary, plan.RowPositions, slots, cache, i, a.Query);
-            Backend.Attention(plan, Configuration.Heads, layer.Attention, a.Query, cache, i, a.Query, logSumExp: null); // [numRows, numHeads, headDim]
+            Backend.RotaryAppend(a.QueryKeyValue, _share.Heads, layer.QueryKeyNorm, _rotary, plan.RowPositions, slots, cache, i, a.Query);
+            Backend.Attention(plan, _share.Heads, layer.Attention, a.Query, cache, i, a.Query, logSumExp: null); // [numRows, numHeads, headDim]
             Backend.Linear(a.Query, numRows, layer.Output, a.Delta); // [numRows, hiddenSize]
+            Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
             if (layer.PostAttentionNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostAttentionNorm, epsilon, a.Delta);
             Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, layer.FeedForwardNorm, epsilon, a.Normed);
 
             Backend.Linear(a.Normed, numRows, layer.GateUp, a.GateUp); // [numRows, 2 · intermediateSize]
-            Backend.GatedActivation(a.GateUp, numRows, Configuration.IntermediateSize, Configuration.Activation, a.Gated); // [numRows, intermediateSize]
+            Backend.GatedActivation(a.GateUp, numRows, _share.IntermediateSize, Configuration.Activation, a.Gated); // [numRows, intermediateSize]
             Backend.Linear(a.Gated, numRows, layer.Down, a.Delta); // [numRows, hiddenSize]
+            Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
             if (layer.PostFeedForwardNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostFeedForwardNorm, epsilon, a.Delta);
             Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, nextNorm, epsilon, a.Normed);
         }
     }
 
-    /// <summary>Logits of as many of some rows as there is room for; returns how many.</summary>
+    /// <summary>
+    /// Logits of as many of some rows as there is room for; returns how many. Of several ranks the first computes them and the others get its
+    /// bits, so that all choose the same tokens: the fastest way to multiply, which backends look for, need not be the same everywhere.
+    /// </summary>
     private int ComputeLogits(ReadOnlySpan<int> rows)
     {
         int count = Math.Min(_activations.MaxLogitRows, rows.Length);
-        Backend.Logits(
-            _activations.Normed, rows[..count], _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, _activations.Logits);
+        if (_weights.Head is not null)
+        {
+            Backend.Logits(
+                _activations.Normed, rows[..count], _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, _activations.Logits);
+        }
+        Group?.Broadcast(_activations.Logits, (long)count * Configuration.VocabularySize);
         return count;
     }
 
+    private static ModelShare ShareOf(ModelConfiguration config, IRankGroup? group) => new(config, group?.Rank ?? 0, group?.Size ?? 1);
+
     private void CheckArguments(
-        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache)
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, bool isDecoding = false)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(cache);
@@ -209,14 +277,15 @@ public sealed class DecoderModel : IDisposable
         if (slots.Length != tokenIds.Length || plan.NumRows != tokenIds.Length)
             throw new ArgumentException($"There are {tokenIds.Length} tokens, {slots.Length} slots and {plan.NumRows} rows in the plan; the counts must be equal.");
         if (cache.Shape != KvCacheShape) throw new ArgumentException($"The cache has shape {cache.Shape}; the model needs {KvCacheShape}.");
+        int minTokenId = isDecoding ? -_step.NumRows : 0, minSlot = isDecoding ? -1 : 0;
         foreach (int id in tokenIds)
         {
-            if ((uint)id >= (uint)Configuration.VocabularySize)
+            if (id < minTokenId || id >= Configuration.VocabularySize)
                 throw new ArgumentException($"Token id {id} is outside the vocabulary of {Configuration.VocabularySize}.");
         }
         foreach (int slot in slots)
         {
-            if (slot < 0 || slot / KvCache.PageSize >= cache.NumPages)
+            if (slot < minSlot || slot / KvCache.PageSize >= cache.NumPages)
                 throw new ArgumentException($"Slot {slot} is outside the cache of {cache.NumPages} pages.");
         }
         foreach (int row in logitRows)

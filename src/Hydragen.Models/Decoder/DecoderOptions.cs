@@ -7,7 +7,7 @@ public sealed record DecoderOptions
 {
     private readonly ElementType? _computeType, _kvType;
     private readonly WeightType _weightType = WeightType.Model;
-    private readonly int _maxBatchRows = 512;
+    private readonly int? _maxBatchRows;
 
     /// <summary>
     /// Element type of activations; null for what the backend thinks best for the type of the weights. Arithmetic
@@ -46,12 +46,18 @@ public sealed record DecoderOptions
             : throw new ArgumentOutOfRangeException(nameof(value), value, "The weight type must be Model or Int8.");
     }
 
-    /// <summary>The most rows of one forward pass; sets the memory for activations.</summary>
+    /// <summary>
+    /// The ranks that compute the model together, each with a share of its heads and inner elements; null for this process alone. Every
+    /// rank loads the same folder with the same options and then makes the same calls. It must outlive the model.
+    /// </summary>
+    public IRankGroup? Group { get; init; }
+
+    /// <summary>The most rows of one forward pass, which sets the memory for activations; null for what the backend prefers.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not from 1 to 65,536.</exception>
-    public int MaxBatchRows
+    public int? MaxBatchRows
     {
         get => _maxBatchRows;
-        init => _maxBatchRows = value is >= 1 and <= 65_536 ? value
+        init => _maxBatchRows = value is null or (>= 1 and <= 65_536) ? value
             : throw new ArgumentOutOfRangeException(nameof(value), value, "A forward pass must have room for 1 to 65,536 rows.");
     }
 }

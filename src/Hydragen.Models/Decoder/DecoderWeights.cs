@@ -24,7 +24,7 @@ internal sealed class DecoderWeights : IDisposable
             Layers = new DecoderLayer[config.NumLayers];
             for (int layer = 0; layer < Layers.Length; layer++) Layers[layer] = LoadLayer(catalog.Layers[layer], config.SlidingWindows[layer]);
             FinalNorm = LoadNorm(catalog.FinalNorm);
-            Head = catalog.Head is null && weightType == WeightType.Model ? Embedding : Pack(catalog.Head ?? catalog.Embedding);
+            if (catalog.NeedsHead) Head = catalog.Head is null && weightType == WeightType.Model ? Embedding : Pack(catalog.Head ?? catalog.Embedding);
         }
         catch
         {
@@ -42,8 +42,8 @@ internal sealed class DecoderWeights : IDisposable
     /// <summary>[hiddenSize].</summary>
     public DeviceBuffer FinalNorm { get; }
 
-    /// <summary>[vocabularySize, hiddenSize]; the embedding itself when tied and kept in the same type.</summary>
-    public PackedMatrix Head { get; }
+    /// <summary>[vocabularySize, hiddenSize]; the embedding itself when tied and kept in the same type; null where logits are not computed.</summary>
+    public PackedMatrix? Head { get; }
 
     /// <summary>Bytes that all weights occupy.</summary>
     public long SizeInBytes { get; private set; }
@@ -86,7 +86,7 @@ internal sealed class DecoderWeights : IDisposable
 
     private DeviceBuffer LoadNorm(WeightTensor tensor)
     {
-        float[] weight = TensorMatrixSource.ReadVector(tensor, _progress);
+        float[] weight = TensorMatrixSource.ReadVector(TensorPart.Whole(tensor), _progress);
         if (_config.HasUnitOffsetNorms)
         {
             for (int i = 0; i < weight.Length; i++) weight[i] += 1;

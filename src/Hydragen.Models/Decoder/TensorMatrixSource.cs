@@ -4,25 +4,26 @@ using Hydragen.Core;
 namespace Hydragen.Models;
 
 /// <summary>
-/// The rows of one or more matrices with the same number of columns, one after the other, and of their biases. Keeps the stored
-/// element type; parts of different types are widened to FP32. Numbers that are NaN or infinite are refused.
+/// The rows of one or more matrices, or of rectangles of them, with the same number of columns, one after the other, and of their biases.
+/// Keeps the stored element type; parts of different types are widened to FP32. Numbers that are NaN or infinite are refused. Only what
+/// belongs to a part is read.
 /// </summary>
 internal sealed class TensorMatrixSource : MatrixSource
 {
     private const int ChunkBytes = 1 << 20;
-    private readonly WeightTensor[] _parts;
-    private readonly WeightTensor[] _biases;
+    private readonly TensorPart[] _parts;
+    private readonly TensorPart[] _biases;
     private readonly LoadProgress _progress;
     private float[]? _bias;
 
-    public TensorMatrixSource(WeightTensor[] parts, WeightTensor[] biases, LoadProgress progress)
+    public TensorMatrixSource(TensorPart[] parts, TensorPart[] biases, LoadProgress progress)
     {
         _parts = parts;
         _biases = biases;
         _progress = progress;
-        InputSize = (int)parts[0].Tensor.Shape[1];
-        OutputSize = (int)parts.Sum(static part => part.Tensor.Shape[0]);
-        ElementType = parts.All(part => TypeOf(part) == TypeOf(parts[0])) ? TypeOf(parts[0]) : ElementType.Float32;
+        InputSize = parts[0].NumColumns;
+        OutputSize = parts.Sum(static part => part.NumRows);
+        ElementType = parts.All(part => part.Type == parts[0].Type) ? parts[0].Type : ElementType.Float32;
     }
 
     public override int OutputSize { get; }
@@ -31,8 +32,8 @@ internal sealed class TensorMatrixSource : MatrixSource
 
     public override ElementType ElementType { get; }
 
-    /// <summary>Bytes of the matrices in their files.</summary>
-    public long StoredBytes => _parts.Sum(static part => part.Tensor.ByteLength);
+    /// <summary>Bytes of the parts in their files.</summary>
+    public long StoredBytes => _parts.Sum(static part => part.StoredBytes);
 
     public override ReadOnlyMemory<float> Bias
     {
@@ -43,13 +44,13 @@ internal sealed class TensorMatrixSource : MatrixSource
         }
     }
 
-    /// <summary>Reads a whole vector, widened to FP32.</summary>
-    public static float[] ReadVector(WeightTensor vector, LoadProgress progress)
+    /// <summary>Reads a part of a vector, widened to FP32.</summary>
+    public static float[] ReadVector(TensorPart vector, LoadProgress progress)
     {
-        var bytes = new byte[vector.Tensor.ByteLength];
-        ReadChecked(vector, 0, bytes, progress);
-        var values = new float[vector.Tensor.Shape[0]];
-        WeightNumbers.Widen(TypeOf(vector), bytes, values);
+        var bytes = new byte[vector.StoredBytes];
+        ReadChecked(vector.Tensor, (long)vector.FirstRow * vector.Type.SizeInBytes(), bytes, progress);
+        var values = new float[vector.NumRows];
+        WeightNumbers.Widen(vector.Type, bytes, values);
         return values;
     }
 
@@ -59,10 +60,9 @@ internal sealed class TensorMatrixSource : MatrixSource
         int numRows = rows.Length / rowBytes;
         if (firstRow < 0 || numRows * (long)rowBytes != rows.Length || firstRow > OutputSize - numRows)
             throw new ArgumentOutOfRangeException(nameof(firstRow), firstRow, $"The matrix has {OutputSize} rows of {rowBytes} bytes; {rows.Length} bytes from there on do not fit.");
-        foreach (WeightTensor part in _parts)
+        foreach (TensorPart part in _parts)
         {
-            int partRows = (int)part.Tensor.Shape[0];
-            int count = Math.Min(partRows - firstRow, numRows);
+            int count = Math.Min(part.NumRows - firstRow, numRows);
             if (count > 0)
             {
                 ReadPart(part, firstRow, rows[..(count * rowBytes)]);
@@ -71,44 +71,37 @@ internal sealed class TensorMatrixSource : MatrixSource
                 firstRow += count;
             }
             if (numRows == 0) return;
-            firstRow -= partRows;
+            firstRow -= part.NumRows;
         }
     }
 
-    private void ReadPart(WeightTensor part, int firstRow, Span<byte> rows)
+    private void ReadPart(TensorPart part, int firstRow, Span<byte> rows)
     {
-        ElementType stored = TypeOf(part);
-        long storedRowBytes = (long)InputSize * stored.SizeInBytes();
-        if (stored == ElementType)
+        if (part.Type == ElementType && part.HasWholeRows)
         {
-            ReadChecked(part, firstRow * storedRowBytes, rows, _progress);
+            ReadChecked(part.Tensor, part.OffsetOf(firstRow), rows, _progress);
             return;
         }
-        Span<float> destination = MemoryMarshal.Cast<byte, float>(rows);
-        var row = new byte[storedRowBytes];
-        for (int i = 0; i * InputSize < destination.Length; i++)
+        int rowBytes = InputSize * ElementType.SizeInBytes();
+        byte[] row = part.Type == ElementType ? [] : new byte[InputSize * part.Type.SizeInBytes()];
+        for (int i = 0; i * rowBytes < rows.Length; i++)
         {
-            ReadChecked(part, (firstRow + i) * storedRowBytes, row, _progress);
-            WeightNumbers.Widen(stored, row, destination.Slice(i * InputSize, InputSize));
+            Span<byte> destination = rows.Slice(i * rowBytes, rowBytes);
+            ReadChecked(part.Tensor, part.OffsetOf(firstRow + i), row.Length == 0 ? destination : row, _progress);
+            if (row.Length > 0) WeightNumbers.Widen(part.Type, row, MemoryMarshal.Cast<byte, float>(destination));
         }
-    }
-
-    private static ElementType TypeOf(WeightTensor tensor)
-    {
-        tensor.Tensor.Dtype.TryGetElementType(out ElementType type);
-        return type;
     }
 
     private static void ReadChecked(WeightTensor tensor, long byteOffset, Span<byte> destination, LoadProgress progress)
     {
         tensor.File.Read(tensor.Tensor, byteOffset, destination);
         progress.Advance(destination.Length);
-        if (WeightNumbers.IndexOfNonFinite(TypeOf(tensor), destination) >= 0) throw NonFinite(tensor);
+        if (WeightNumbers.IndexOfNonFinite(TensorPart.TypeOf(tensor), destination) >= 0) throw NonFinite(tensor);
     }
 
     private static ModelFormatException NonFinite(WeightTensor tensor)
     {
-        ElementType type = TypeOf(tensor);
+        ElementType type = TensorPart.TypeOf(tensor);
         long count = 0, first = -1;
         var chunk = new byte[ChunkBytes];
         for (long offset = 0; offset < tensor.Tensor.ByteLength; offset += ChunkBytes)

@@ -22,19 +22,23 @@ internal sealed class WeightCatalog
     private const int ChunkBytes = 1 << 20;
     private const string HeadName = "lm_head.weight";
     private readonly ModelConfiguration _config;
+    private readonly ModelShare _share;
     private readonly WeightStore _store;
     private readonly LoadProgress _progress;
     private readonly HashSet<string> _used = new(StringComparer.Ordinal);
 
-    public WeightCatalog(ModelConfiguration config, WeightStore store, LoadProgress progress)
+    public WeightCatalog(ModelConfiguration config, ModelShare share, WeightStore store, LoadProgress progress)
     {
         _config = config;
+        _share = share;
         _store = store;
         _progress = progress;
-        Embedding = Linear(config.VocabularySize, config.HiddenSize, hasBias: false, "model.embed_tokens");
+        Embedding = Whole("model.embed_tokens");
         for (int layer = 0; layer < config.NumLayers; layer++) Layers.Add(FindLayer($"model.layers.{layer}."));
         FinalNorm = Vector("model.norm.weight", config.HiddenSize);
-        if (!config.TieWordEmbeddings) Head = Linear(config.VocabularySize, config.HiddenSize, hasBias: false, "lm_head");
+        if (!config.TieWordEmbeddings) Head = Whole("lm_head");
+        NeedsHead = share.IsFirst;
+        if (Head is not null && !NeedsHead) TotalBytes -= Head.StoredBytes;
         RefuseOthers();
     }
 
@@ -47,20 +51,24 @@ internal sealed class WeightCatalog
     /// <summary>The output layer; null when it is the embedding table.</summary>
     public TensorMatrixSource? Head { get; }
 
-    /// <summary>Bytes of all needed tensors.</summary>
+    /// <summary>Whether this share computes logits.</summary>
+    public bool NeedsHead { get; }
+
+    /// <summary>Bytes of all that is needed of the tensors.</summary>
     public long TotalBytes { get; private set; }
 
     /// <summary>Bytes that are read when the matrix products keep their weights in a type.</summary>
     public long BytesToRead(WeightType weightType) =>
-        TotalBytes + (weightType == WeightType.Int8 && Head is null ? Embedding.StoredBytes : 0);
+        TotalBytes + (weightType == WeightType.Int8 && Head is null && NeedsHead ? Embedding.StoredBytes : 0);
 
     /// <summary>Bytes that the weights then take, without the padding and the scales of a backend.</summary>
     public long BytesToKeep(WeightType weightType)
     {
         if (weightType == WeightType.Model) return TotalBytes;
-        TensorMatrixSource head = Head ?? Embedding;
+        IEnumerable<TensorMatrixSource> matrices = Layers.SelectMany(layer => layer.Matrices);
+        if (NeedsHead) matrices = matrices.Append(Head ?? Embedding);
         long bytes = BytesToRead(weightType);
-        foreach (TensorMatrixSource matrix in Layers.SelectMany(layer => layer.Matrices).Append(head))
+        foreach (TensorMatrixSource matrix in matrices)
             bytes += (long)matrix.OutputSize * matrix.InputSize - matrix.StoredBytes;
         return bytes;
     }
@@ -69,40 +77,75 @@ internal sealed class WeightCatalog
     {
         int hidden = _config.HiddenSize, inner = _config.IntermediateSize, headDim = _config.Heads.HeadDim;
         int querySize = _config.Heads.NumHeads * headDim, kvSize = _config.Heads.NumKvHeads * headDim;
+        ShareRange query = _share.Query, keyValue = _share.KeyValue, own = _share.Inner;
         string attention = layer + "self_attn.", mlp = layer + "mlp.";
         bool qkvBias = _config.HasQueryKeyValueBias, mlpBias = _config.HasMlpBias, isFused = _config.HasFusedProjections;
         bool isSandwich = _config.HasSandwichNorms;
 
         WeightTensor inputNorm = Vector(layer + "input_layernorm.weight", hidden);
         TensorMatrixSource queryKeyValue = isFused
-            ? Linear(querySize + 2 * kvSize, hidden, qkvBias, attention + "qkv_proj")
-            : Linear(hidden, qkvBias, (attention + "q_proj", querySize), (attention + "k_proj", kvSize), (attention + "v_proj", kvSize));
+            ? Rows(hidden, qkvBias, (attention + "qkv_proj", querySize + 2 * kvSize, [query, keyValue.Behind(querySize), keyValue.Behind(querySize + kvSize)]))
+            : Rows(hidden, qkvBias, (attention + "q_proj", querySize, [query]), (attention + "k_proj", kvSize, [keyValue]), (attention + "v_proj", kvSize, [keyValue]));
         WeightTensor? queryNorm = _config.HasQueryKeyNorm ? Vector(attention + "q_norm.weight", headDim) : null;
         WeightTensor? keyNorm = _config.HasQueryKeyNorm ? Vector(attention + "k_norm.weight", headDim) : null;
-        TensorMatrixSource output = Linear(hidden, querySize, _config.HasOutputBias, attention + "o_proj");
+        TensorMatrixSource output = Columns(hidden, querySize, query, _config.HasOutputBias, attention + "o_proj");
         WeightTensor afterAttention = Vector(layer + "post_attention_layernorm.weight", hidden);
         WeightTensor feedForwardNorm = isSandwich ? Vector(layer + "pre_feedforward_layernorm.weight", hidden) : afterAttention;
         TensorMatrixSource gateUp = isFused
-            ? Linear(2 * inner, hidden, mlpBias, mlp + "gate_up_proj")
-            : Linear(hidden, mlpBias, (mlp + "gate_proj", inner), (mlp + "up_proj", inner));
-        TensorMatrixSource down = Linear(hidden, inner, mlpBias, mlp + "down_proj");
+            ? Rows(hidden, mlpBias, (mlp + "gate_up_proj", 2 * inner, [own, own.Behind(inner)]))
+            : Rows(hidden, mlpBias, (mlp + "gate_proj", inner, [own]), (mlp + "up_proj", inner, [own]));
+        TensorMatrixSource down = Columns(hidden, inner, own, mlpBias, mlp + "down_proj");
         WeightTensor? postFeedForwardNorm = isSandwich ? Vector(layer + "post_feedforward_layernorm.weight", hidden) : null;
         return new LayerSources(
             inputNorm, queryKeyValue, queryNorm, keyNorm, output, isSandwich ? afterAttention : null, feedForwardNorm, gateUp, down,
             postFeedForwardNorm);
     }
 
-    private TensorMatrixSource Linear(int outputSize, int inputSize, bool hasBias, string name) =>
-        Linear(inputSize, hasBias, (name, outputSize));
-
-    private TensorMatrixSource Linear(int inputSize, bool hasBias, params (string Name, int OutputSize)[] parts)
+    /// <summary>A matrix that every share has.</summary>
+    private TensorMatrixSource Whole(string name)
     {
-        WeightTensor[] matrices = [.. parts.Select(part => Find(part.Name + ".weight", part.OutputSize, inputSize))];
-        WeightTensor[] biases = hasBias ? [.. parts.Select(part => Vector(part.Name + ".bias", part.OutputSize))] : [];
-        return new TensorMatrixSource(matrices, biases, _progress);
+        WeightTensor matrix = Find(name + ".weight", _config.VocabularySize, _config.HiddenSize);
+        TotalBytes += matrix.Tensor.ByteLength;
+        return new TensorMatrixSource([TensorPart.Whole(matrix)], [], _progress);
     }
 
-    private WeightTensor Vector(string name, int length) => Find(name, length);
+    /// <summary>Ranges of the rows of some matrices, and of their biases.</summary>
+    private TensorMatrixSource Rows(int inputSize, bool hasBias, params (string Name, int OutputSize, ShareRange[] Ranges)[] matrices)
+    {
+        var parts = new List<TensorPart>();
+        var biases = new List<TensorPart>();
+        foreach ((string name, int outputSize, ShareRange[] ranges) in matrices)
+        {
+            WeightTensor matrix = Find(name + ".weight", outputSize, inputSize);
+            parts.AddRange(ranges.Select(range => new TensorPart(matrix, range.First, range.Count, 0, inputSize)));
+            if (!hasBias) continue;
+            WeightTensor bias = Find(name + ".bias", outputSize);
+            biases.AddRange(ranges.Select(range => new TensorPart(bias, range.First, range.Count, 0, 1)));
+        }
+        return Add(parts, biases);
+    }
+
+    /// <summary>A range of the columns of a matrix; its bias is added by one share only.</summary>
+    private TensorMatrixSource Columns(int outputSize, int inputSize, ShareRange columns, bool hasBias, string name)
+    {
+        WeightTensor matrix = Find(name + ".weight", outputSize, inputSize);
+        WeightTensor? bias = hasBias ? Find(name + ".bias", outputSize) : null;
+        return Add(
+            [new TensorPart(matrix, 0, outputSize, columns.First, columns.Count)], bias is null || !_share.IsFirst ? [] : [TensorPart.Whole(bias)]);
+    }
+
+    private TensorMatrixSource Add(List<TensorPart> parts, List<TensorPart> biases)
+    {
+        TotalBytes += parts.Concat(biases).Sum(part => part.StoredBytes);
+        return new TensorMatrixSource([.. parts], [.. biases], _progress);
+    }
+
+    private WeightTensor Vector(string name, int length)
+    {
+        WeightTensor vector = Find(name, length);
+        TotalBytes += vector.Tensor.ByteLength;
+        return vector;
+    }
 
     private WeightTensor Find(string name, params ReadOnlySpan<long> shape)
     {
@@ -115,7 +158,7 @@ internal sealed class WeightCatalog
         }
         if (!found.Tensor.Dtype.TryGetElementType(out _))
             throw new ModelFormatException(found.File.Path, $"tensor '{name}' has dtype {found.Tensor.Dtype.FormatName()}; weights must be F32, BF16 or F16");
-        if (_used.Add(name)) TotalBytes += found.Tensor.ByteLength;
+        _used.Add(name);
         return found;
     }
 

@@ -17,6 +17,23 @@ public sealed record SafetensorsEntry(string Name, SafetensorsDtype Dtype, long[
     /// <param name="destination">To be filled completely, little-endian.</param>
     public delegate void FillBytes(long byteOffset, Span<byte> destination);
 
+    /// <summary>Bytes of the tensor.</summary>
+    /// <exception cref="ArgumentException">An extent is negative, or the tensor takes no whole number of bytes.</exception>
+    public long ByteLength
+    {
+        get
+        {
+            long bits = Dtype.SizeInBits();
+            foreach (long extent in Shape)
+            {
+                if (extent < 0) throw new ArgumentException($"Tensor {Name} has the negative extent {extent}.");
+                bits = checked(bits * extent);
+            }
+            if (bits % 8 != 0) throw new ArgumentException($"Tensor {Name} takes {bits} bits, which is no whole number of bytes.");
+            return bits / 8;
+        }
+    }
+
     /// <summary>An FP32 tensor whose values lie in memory.</summary>
     /// <param name="name">Name, unique in its file.</param>
     /// <param name="shape">Extents, outermost first.</param>

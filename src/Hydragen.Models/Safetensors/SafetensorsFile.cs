@@ -24,7 +24,8 @@ public sealed class SafetensorsFile : IDisposable
     public const int MaxRank = 64;
 
     private const int LengthBytes = 8;
-    private readonly SafeFileHandle _handle;
+    private readonly SafeFileHandle? _handle;
+    private readonly Dictionary<string, SafetensorsEntry>? _entries;
 
     private SafetensorsFile(string path, SafeFileHandle handle, SafetensorsHeader header)
     {
@@ -34,7 +35,23 @@ public sealed class SafetensorsFile : IDisposable
         Metadata = header.Metadata;
     }
 
-    /// <summary>The path given to <see cref="Open"/>.</summary>
+    private SafetensorsFile(string name, IReadOnlyList<SafetensorsEntry> entries)
+    {
+        Path = name;
+        _entries = entries.ToDictionary(static entry => entry.Name, StringComparer.Ordinal);
+        var tensors = new Dictionary<string, SafetensorsTensor>(StringComparer.Ordinal);
+        long offset = 0;
+        foreach (SafetensorsEntry entry in entries)
+        {
+            long length = entry.ByteLength;
+            tensors.Add(entry.Name, new SafetensorsTensor(entry.Name, entry.Dtype, entry.Shape, offset, length));
+            offset = checked(offset + length);
+        }
+        Tensors = tensors;
+        Metadata = new Dictionary<string, string>();
+    }
+
+    /// <summary>The path given to <see cref="Open"/>, or the name given to <see cref="FromEntries"/>.</summary>
     public string Path { get; }
 
     /// <summary>The tensors by name.</summary>
@@ -73,6 +90,17 @@ public sealed class SafetensorsFile : IDisposable
         }
     }
 
+    /// <summary>A file that is never written: reading a tensor calls its entry, whatever the offset and on any thread.</summary>
+    /// <param name="name">Stands for the path in messages.</param>
+    /// <param name="entries">The tensors; their callbacks must be thread-safe and answer any offset.</param>
+    /// <exception cref="ArgumentException">A name appears twice, or a shape is invalid.</exception>
+    public static SafetensorsFile FromEntries(string name, IReadOnlyList<SafetensorsEntry> entries)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentNullException.ThrowIfNull(entries);
+        return new SafetensorsFile(name, entries);
+    }
+
     /// <summary>Reads bytes of a tensor, little-endian, row-major.</summary>
     /// <param name="tensor">A tensor of this file.</param>
     /// <param name="byteOffset">First byte, from the start of the tensor.</param>
@@ -87,7 +115,8 @@ public sealed class SafetensorsFile : IDisposable
             throw new ArgumentOutOfRangeException(nameof(byteOffset), byteOffset,
                 $"Tensor {tensor.Name} has {tensor.ByteLength} bytes; {destination.Length} from there on leave it.");
         }
-        ReadExactly(Path, _handle, destination, tensor.ByteOffset + byteOffset);
+        if (_handle is null) _entries![tensor.Name].Fill(byteOffset, destination);
+        else ReadExactly(Path, _handle, destination, tensor.ByteOffset + byteOffset);
     }
 
     /// <summary>Reads elements of an F32, BF16 or F16 tensor, widened to FP32.</summary>
@@ -119,7 +148,7 @@ public sealed class SafetensorsFile : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _handle.Dispose();
+    public void Dispose() => _handle?.Dispose();
 
     /// <summary>
     /// Opens a file that is neither a directory nor a pipe or device. Those have no length, so they are told apart without

@@ -45,7 +45,7 @@ public static class SafetensorsWriter
 
     private static void WriteData(FileStream stream, SafetensorsEntry entry, byte[] piece)
     {
-        long length = ByteLength(entry);
+        long length = entry.ByteLength;
         for (long offset = 0; offset < length; offset += piece.Length)
         {
             Span<byte> destination = piece.AsSpan(0, (int)Math.Min(piece.Length, length - offset));
@@ -71,7 +71,7 @@ public static class SafetensorsWriter
             foreach (SafetensorsEntry entry in entries)
             {
                 if (!names.Add(entry.Name)) throw new ArgumentException($"The tensor name '{entry.Name}' is reserved or appears twice.");
-                long end = checked(offset + ByteLength(entry));
+                long end = checked(offset + entry.ByteLength);
                 json.WriteStartObject(entry.Name);
                 json.WriteString("dtype", entry.Dtype.FormatName());
                 json.WriteStartArray("shape");
@@ -93,17 +93,5 @@ public static class SafetensorsWriter
         header.AsSpan(sizeof(ulong)).Fill((byte)' ');
         buffer.WrittenSpan.CopyTo(header.AsSpan(sizeof(ulong)));
         return header;
-    }
-
-    private static long ByteLength(SafetensorsEntry entry)
-    {
-        long bits = entry.Dtype.SizeInBits();
-        foreach (long extent in entry.Shape)
-        {
-            if (extent < 0) throw new ArgumentException($"Tensor {entry.Name} has the negative extent {extent}.");
-            bits = checked(bits * extent);
-        }
-        if (bits % 8 != 0) throw new ArgumentException($"Tensor {entry.Name} takes {bits} bits, which is no whole number of bytes.");
-        return bits / 8;
     }
 }

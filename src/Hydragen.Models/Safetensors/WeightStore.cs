@@ -49,6 +49,17 @@ public sealed class WeightStore : IDisposable
         }
     }
 
+    /// <summary>Weights that lie in no file, such as random ones.</summary>
+    /// <param name="name">Stands for the path in messages.</param>
+    /// <param name="entries">As for <see cref="SafetensorsFile.FromEntries"/>.</param>
+    /// <exception cref="ArgumentException">A name appears twice, or a shape is invalid.</exception>
+    public static WeightStore FromEntries(string name, IReadOnlyList<SafetensorsEntry> entries)
+    {
+        var store = new WeightStore(name);
+        store.AddTensors(SafetensorsFile.FromEntries(name, entries));
+        return store;
+    }
+
     /// <summary>Closes the files.</summary>
     public void Dispose()
     {

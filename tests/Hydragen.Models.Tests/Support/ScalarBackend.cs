@@ -5,6 +5,8 @@ namespace Hydragen.Models.Tests;
 /// <summary>The backend contract in the plainest possible code, with FP64 sums: the oracle for the forward pass.</summary>
 internal sealed class ScalarBackend : IComputeBackend
 {
+    private readonly ChosenTokens _chosen = new();
+
     public string Description => "scalar";
 
     public IReadOnlyList<KernelChoice> Kernels => [];
@@ -15,6 +17,8 @@ internal sealed class ScalarBackend : IComputeBackend
     public BackendMemory Memory => new(GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, long.MaxValue, long.MaxValue);
 
     public ElementType ComputeTypeFor(ElementType weightType) => ElementType.Float32;
+
+    public int PreferredBatchRows => 512;
 
     public ElementType WeightTypeFor(ElementType queryType, ElementType kvType) => ElementType.Float32;
 
@@ -53,6 +57,7 @@ internal sealed class ScalarBackend : IComputeBackend
     {
         var matrix = (ScalarMatrix)table;
         Assert.Equal(WeightType.Model, matrix.WeightType);
+        tokenIds = _chosen.Resolve(tokenIds);
         for (int row = 0; row < tokenIds.Length; row++)
         {
             for (int i = 0; i < matrix.InputSize; i++) Set(output, row * matrix.InputSize + i, matrix.Values[tokenIds[row] * matrix.InputSize + i] * scale);
@@ -131,16 +136,13 @@ internal sealed class ScalarBackend : IComputeBackend
         }
     }
 
-    public void IndexOfMaximum(DeviceBuffer rows, int rowSize, Span<int> indexes)
+    public void ChooseTokens(DeviceBuffer logits, int rowSize, ReadOnlySpan<TokenChoice> choices, int first, bool withLogProbabilities)
     {
-        for (int row = 0; row < indexes.Length; row++) indexes[row] = RowMaximum.IndexIn(((ScalarBuffer)rows).Values.AsSpan(row * rowSize, rowSize));
+        for (int row = 0; row < choices.Length; row++)
+            _chosen.Choose(((ScalarBuffer)logits).Values.AsSpan(row * rowSize, rowSize), choices[row], first + row, withLogProbabilities);
     }
 
-    public void Sample(DeviceBuffer rows, int rowSize, float temperature, float minP, ReadOnlySpan<double> randoms, Span<int> indexes)
-    {
-        for (int row = 0; row < indexes.Length; row++)
-            indexes[row] = LogitSampling.Draw(((ScalarBuffer)rows).Values.AsSpan(row * rowSize, rowSize), temperature, minP, randoms[row]);
-    }
+    public PendingTokens ReadTokens(int numTokens) => _chosen.Read(numTokens);
 
     public void Logits(DeviceBuffer hidden, ReadOnlySpan<int> rows, PackedMatrix head, float scale, float? softCap, DeviceBuffer logits)
     {

@@ -81,7 +81,7 @@ internal static class AttentionBenchCommand
             }, CancellationToken.None));
             report.WriteTable(terminal);
             published.WriteTable(terminal);
-            header.WriteEnd(terminal, output, await MeasureCeilingsAsync());
+            header.WriteEnd(terminal, output is null ? [] : [output], await MeasureCeilingsAsync());
             arguments.WritePlot(parsed, setup.Protocol == AttentionProtocols.Published ? published.Chart() : report.Chart());
         });
         return command;

@@ -63,7 +63,7 @@ internal static class DecodingBenchCommand
                 return numDone;
             }, CancellationToken.None));
             report.WriteTable(terminal);
-            header.WriteEnd(terminal, output, await MeasureCeilingsAsync());
+            header.WriteEnd(terminal, output is null ? [] : [output], await MeasureCeilingsAsync());
             arguments.WritePlot(parsed, report.Charts());
         });
         return command;

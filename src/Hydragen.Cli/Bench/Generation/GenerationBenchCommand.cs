@@ -1,85 +1,131 @@
 using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
 using Hydragen.Cli.Commands;
 using Hydragen.Cli.Output;
+using Hydragen.Cli.Ranks;
 using Hydragen.Core;
 using Hydragen.Cpu;
 using Hydragen.Cuda;
+using Hydragen.Models;
 
 namespace Hydragen.Cli.Bench;
 
-/// <summary>Measures generation from one shared prompt.</summary>
+/// <summary>Measures generation from shared prompts.</summary>
 internal static class GenerationBenchCommand
 {
+    // A GPU wipes memory in the background after it was freed, and reads more slowly meanwhile.
+    private static readonly TimeSpan MemoryWipeTime = TimeSpan.FromSeconds(2);
+
     private const string Details = """
-        One prompt of random token ids, completed by a batch of sequences, greedily and without regard to
-        end-of-sequence tokens. With --suffix, each sequence has so many prompt tokens of its own behind it. Every combination of the lists is measured: 1,8,32 or 0..512..16 (first..last..step).
         Modes: hydragen reads the prompt's keys and values once for all sequences; paged stores them once, and every
         sequence reads them; copied stores and reads a copy for each sequence; no-attention leaves attention out and
         is the ceiling of what it could gain (its output is meaningless). They run in turn, and ratios are medians
-        over rounds of speeds measured side by side.
-        Prefill speed counts the shared prompt once, and own prompts too; decode speed counts the new tokens of all sequences but the first
-        of each. What does not fit into KV memory is listed, not run.
+        over rounds of times measured side by side. All new tokens are generated, without regard to end-of-sequence
+        tokens. What does not fit into KV memory is listed, not run.
+        Protocols:
+        - custom: one prompt of random token ids, completed by a batch of sequences, greedily. With --suffix, each
+          sequence has so many prompt tokens of its own behind it. Every combination of the lists is measured: 1,8,32
+          or 0..512..16 (first..last..step). Prefill speed counts the shared prompt once, and own prompts too.
+        - paper: the same sweep as in arXiv 2402.05099, tables 1 to 6: decoding is a call for all new tokens less a call
+          for one, sampled at temperature 100. The shared prompt is computed before and timed by itself.
+        - needles: questions about a document that is computed before. time is that of the whole call, prompts of the
+          questions and new tokens; an answer is correct when it names what the document says. More questions than fit
+          at once wait for others. Needs a tokenizer.
+        - tree: samples of problems, all behind one header that is computed before. hydragen shares header and problems
+          (two levels); one-level shares the header only, and every sample computes and keeps its problem by itself;
+          copied shares nothing. First calls of so many problems that one-level fits (equal batch), then one call of all
+          problems, which decodes as many sequences at once as fit.
+        Decode speed counts the new tokens of all sequences but the first of each. Operations: two for each weight of
+        the matrix products, four for each element of query and key that meet. Bytes: the weights once a step, and keys
+        and values once, or once for each sequence that reads them by itself.
         """;
 
     public static Command Create(Terminal terminal)
     {
         var command = new Verb("generate", "Prefill and decode of a model, with sharing and without.", Details);
-        var sweep = new GenerationArguments(command);
-        SharingMode[] modes = Enum.GetValues<SharingMode>();
-        var arguments = new BenchArguments(command, defaultRepeats: 3, [DeviceArguments.Cpu, DeviceArguments.Cuda], [.. modes.Select(mode => mode.Name())]);
+        var measured = new GenerationArguments(command);
+        string[] modes = [.. Enum.GetValues<SharingMode>().Select(mode => mode.Name())];
+        var arguments = new BenchArguments(command, defaultRepeats: 3, [DeviceArguments.Cpu, DeviceArguments.Cuda], modes, TreePlan.OneLevel);
         command.Handle(terminal, async (parsed, cancellationToken) =>
         {
-            GenerationSetup setup = sweep.Read(parsed, [.. arguments.Modes(parsed).Select(name => modes.Single(mode => mode.Name() == name))], arguments.Repeats(parsed));
-            ModelSize? size = sweep.RandomModelSize(parsed);
-            string? folder = size is null ? sweep.ModelFolder(parsed) : null;
+            bool isGpu = DeviceArguments.IsCuda(arguments.Device(parsed));
+            IGenerationPlan plan = measured.Read(parsed, isGpu);
+            string[] chosenModes = arguments.Modes(parsed, plan.Modes, plan.NumDefaultModes, $"--protocol {measured.Protocol(parsed)}");
+            (string name, ModelSize? size, string folder) = measured.Model(parsed);
+            WeightType weightType = measured.WeightType(parsed);
             arguments.CheckPlot(parsed);
-            DeviceArguments.CheckWeightType(arguments.Device(parsed), setup.WeightType);
-            IComputeBackend backend = DeviceArguments.CreateBackend(arguments.Device(parsed), arguments.Threads(parsed));
+            DeviceArguments.CheckWeightType(arguments.Device(parsed), weightType);
+            using IComputeBackend backend = DeviceArguments.CreateBackend(arguments.Device(parsed), arguments.Threads(parsed));
+            var options = new LanguageModelOptions
+            {
+                ComputeType = measured.ComputeType(parsed),
+                KvType = measured.KvType(parsed),
+                WeightType = weightType,
+                MaxKvBytes = measured.MaxKvBytes(parsed),
+                MaxBatchRows = Math.Max(measured.MaxBatchRows(parsed) ?? backend.PreferredBatchRows, plan.MaxSequences),
+                Backend = backend,
+            };
+            void WriteSettings(Utf8JsonWriter json)
+            {
+                plan.WriteSettings(json);
+                json.WriteString("model", name);
+                json.WriteString("backend", backend.Description);
+                json.WriteString("compute_type", options.ComputeType?.ShortName() ?? "auto");
+                json.WriteString("kv_type", options.KvType?.ShortName() ?? "auto");
+                json.WriteString("weight_type", weightType.Name());
+                json.WriteString("modes", string.Join(',', chosenModes));
+                json.WriteNumber("repeats", arguments.Repeats(parsed));
+                json.WriteNumber("max_batch_rows", measured.MaxBatchRows(parsed) ?? 0);
+                json.WriteNumber("max_kv_bytes", options.MaxKvBytes ?? 0);
+                json.WriteString("version", BenchHeader.Version);
+            }
+            using ResultLog? log = measured.ResumePath(parsed) is { } path ? ResultLog.Open(path, WriteSettings) : null;
             // What the processor can do says nothing about a run on a GPU.
-            MachineProbe? probe = DeviceArguments.IsCuda(arguments.Device(parsed))
-                ? null : new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
-            long maxKvBytes = sweep.MaxKvBytes(parsed) ?? backend.Memory.DefaultCacheBytes;
+            MachineProbe? probe = isGpu ? null : new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
+            long maxKvBytes = options.MaxKvBytes ?? backend.Memory.DefaultCacheBytes;
             Task<ICeilings> MeasureCeilingsAsync() => Task.Run(() => MeasureCeilings(backend, probe, maxKvBytes, cancellationToken), CancellationToken.None);
             ICeilings ceilings = await MeasureCeilingsAsync();
 
-            var options = new LanguageModelOptions
+            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, backend, ceilings)
             {
-                ComputeType = sweep.ComputeType(parsed),
-                KvType = sweep.KvType(parsed),
-                WeightType = setup.WeightType,
-                MaxKvBytes = sweep.MaxKvBytes(parsed),
-                MaxBatchRows = Math.Max(new LanguageModelOptions().MaxBatchRows, setup.Cells.Max(cell => cell.Batch)),
-                Backend = backend,
-                OwnsBackend = true,
+                Software = backend is CudaBackend ? GpuDevice.DescribeSoftware() : null,
+                WriteSettings = WriteSettings,
             };
-            using LanguageModel model = await LoadAsync(terminal, folder, size, setup.ContextLength, options, cancellationToken);
-            setup = setup with { ComputeType = model.Engine.Model.ComputeType, KvType = model.Engine.Model.KvCacheShape.ElementType, MaxKvBytes = model.Engine.MaxKvBytes };
-            if (setup.ContextLength > model.Configuration.MaxContextLength)
+            JsonLines? output, kept;
+            IReadOnlyList<LineChart> charts;
+            using (LanguageModel model = await LoadAsync(terminal, folder, size, plan.ContextLength ?? 0, options, cancellationToken))
             {
-                throw new InputException(
-                    $"--prefix, --suffix and --new-tokens reach {setup.ContextLength} tokens, but the model's context holds {model.Configuration.MaxContextLength}.");
-            }
-            var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, backend, ceilings) { Software = backend is CudaBackend ? GpuDevice.DescribeSoftware() : null };
-            header.WriteNotes(terminal);
-            JsonLines? output = arguments.Output(parsed, terminal);
-            if (output is not null) header.WriteJson(output);
-
-            var report = new GenerationReport(setup, model.Configuration, ceilings);
-            await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
-            {
-                int numDone = 0;
-                new GenerationBenchmark(model.Engine, setup, probe).Run(
-                    rows =>
+                var context = new GenerationContext(
+                    model, name, weightType, ceilings, isGpu ? BenchUnits.Gpu : BenchUnits.Processor, probe, chosenModes, arguments.Repeats(parsed));
+                using IGenerationProtocol protocol = plan.Create(context);
+                IReadOnlyList<JsonElement> restored = log is null ? [] : protocol.Restore(log.Rows);
+                header.WriteNotes(terminal);
+                if (size is not null) terminal.Note($"Model: {name} (BF16, {(size.NumWeights / 1e9).ToString("0.0", CultureInfo.InvariantCulture)} · 10⁹ weights).");
+                if (restored.Count > 0) terminal.Note($"{restored.Count} rows were measured before and are kept in {log!.Path}.");
+                kept = log?.Start(header.WriteJson, restored);
+                output = arguments.Output(parsed, terminal);
+                if (output is not null) header.WriteJson(output);
+                try
+                {
+                    await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
                     {
-                        report.Add(rows, output);
-                        progress?.Report((double)++numDone / setup.Cells.Count);
-                    },
-                    cancellationToken);
-                return numDone;
-            }, CancellationToken.None));
-            report.WriteTable(terminal);
-            header.WriteEnd(terminal, output, await MeasureCeilingsAsync());
-            arguments.WritePlot(parsed, report.Chart());
+                        protocol.Run(output, kept, share => progress?.Report(share), cancellationToken);
+                        return 0;
+                    }, CancellationToken.None));
+                }
+                catch (OperationCanceledException)
+                {
+                    if (protocol.HasRows) protocol.WriteTable(terminal);
+                    throw;
+                }
+                protocol.WriteTable(terminal);
+                charts = protocol.Charts();
+            }
+            // Without the model there is as much memory as at the start.
+            if (isGpu) await Task.Delay(MemoryWipeTime, cancellationToken);
+            header.WriteEnd(terminal, ((JsonLines?[])[output, kept]).OfType<JsonLines>(), await MeasureCeilingsAsync());
+            arguments.WritePlot(parsed, charts);
         });
         return command;
     }
@@ -92,10 +138,14 @@ internal static class GenerationBenchCommand
     }
 
     private static async Task<LanguageModel> LoadAsync(
-        Terminal terminal, string? folder, ModelSize? size, int contextLength, LanguageModelOptions options, CancellationToken cancellationToken)
+        Terminal terminal, string folder, ModelSize? size, int contextLength, LanguageModelOptions options, CancellationToken cancellationToken)
     {
-        using RandomModel? random = size is null ? null : RandomModel.Write(size, contextLength);
-        return await terminal.WithProgressAsync(
-            "Loading the model", progress => LanguageModel.LoadAsync(random?.Folder ?? folder!, options, progress, cancellationToken));
+        using WeightStore? random = size is null ? null : RandomModel.Weights(size);
+        return await terminal.WithProgressAsync("Loading the model", progress => RankSession.LoadAsync(
+            options,
+            shared => random is null
+                ? LanguageModel.LoadAsync(folder, shared, progress, cancellationToken)
+                : LanguageModel.LoadAsync(RandomModel.Configuration(size!, Math.Max(1, contextLength)), random, shared, progress, cancellationToken),
+            cancellationToken));
     }
 }

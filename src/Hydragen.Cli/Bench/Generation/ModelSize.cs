@@ -8,6 +8,18 @@ internal sealed record ModelSize(int NumLayers, int HiddenSize, int NumHeads, in
 {
     public const string Form = "layers,hidden,heads,kvHeads,ff,vocab";
 
+    /// <summary>Shapes of published models by name, lower case.</summary>
+    public static IReadOnlyDictionary<string, ModelSize> Named { get; } = new Dictionary<string, ModelSize>
+    {
+        ["codellama-7b"] = new(32, 4096, 32, 32, 11008, 32016) { RotaryTheta = 1e6 },
+        ["codellama-13b"] = new(40, 5120, 40, 40, 13824, 32016) { RotaryTheta = 1e6 },
+        ["codellama-34b"] = new(48, 8192, 64, 8, 22016, 32000) { RotaryTheta = 1e6 },
+        ["llama3-8b"] = new(32, 4096, 32, 8, 14336, 128256) { RotaryTheta = 5e5 },
+    };
+
+    /// <summary>The base of the rotary angles.</summary>
+    public double RotaryTheta { get; init; } = 10_000;
+
     /// <summary>Elements of a head.</summary>
     public int HeadDim => HiddenSize / NumHeads;
 

@@ -1,60 +1,39 @@
 using System.Buffers.Binary;
 using System.Globalization;
-using System.Text.Json;
 using Hydragen.Core;
 using Hydragen.Models;
 
 namespace Hydragen.Cli.Bench;
 
-/// <summary>A temporary folder with a Llama of random BF16 weights, loaded like any other model; deleted when disposed.</summary>
-internal sealed class RandomModel : IDisposable
+/// <summary>
+/// A Llama of random BF16 weights that lie in no file: every matrix is the same pool of normal numbers, repeated from a place of its
+/// own on, so that they cost a copy and are never alike.
+/// </summary>
+internal static class RandomModel
 {
     private const float StandardDeviation = 0.02f;
     private const int Seed = 2;
 
-    private RandomModel(string folder) => Folder = folder;
-
-    public string Folder { get; }
-
-    /// <summary>Writes a model.</summary>
+    /// <summary>What the model is.</summary>
     /// <param name="size">Its size.</param>
     /// <param name="contextLength">Tokens of its longest sequence.</param>
-    public static RandomModel Write(ModelSize size, int contextLength)
+    public static ModelConfiguration Configuration(ModelSize size, int contextLength) => new()
     {
-        var model = new RandomModel(Directory.CreateTempSubdirectory("hydragen-bench-").FullName);
-        try
-        {
-            File.WriteAllText(Path.Combine(model.Folder, "config.json"), Configuration(size, contextLength));
-            SafetensorsWriter.Write(Path.Combine(model.Folder, "model.safetensors"), Tensors(size));
-            return model;
-        }
-        catch
-        {
-            model.Dispose();
-            throw;
-        }
-    }
+        Architecture = "LlamaForCausalLM",
+        VocabularySize = size.VocabularySize,
+        HiddenSize = size.HiddenSize,
+        IntermediateSize = size.IntermediateSize,
+        NumLayers = size.NumLayers,
+        Heads = new AttentionShape(size.NumHeads, size.NumKvHeads, size.HeadDim),
+        MaxContextLength = contextLength,
+        Rotary = new RotaryParameters { RotaryDim = size.HeadDim, Theta = size.RotaryTheta },
+        SlidingWindows = new int?[size.NumLayers],
+        NormEpsilon = 1e-5f,
+        Activation = ActivationKind.Silu,
+    };
 
-    public void Dispose() => Directory.Delete(Folder, recursive: true);
-
-    private static string Configuration(ModelSize size, int contextLength) => JsonSerializer.Serialize(new Dictionary<string, object>
-    {
-        ["architectures"] = (string[])["LlamaForCausalLM"],
-        ["model_type"] = "llama",
-        ["num_hidden_layers"] = size.NumLayers,
-        ["hidden_size"] = size.HiddenSize,
-        ["num_attention_heads"] = size.NumHeads,
-        ["num_key_value_heads"] = size.NumKvHeads,
-        ["intermediate_size"] = size.IntermediateSize,
-        ["vocab_size"] = size.VocabularySize,
-        ["max_position_embeddings"] = contextLength,
-        ["hidden_act"] = "silu",
-        ["rms_norm_eps"] = 1e-5,
-        ["rope_theta"] = 10000.0,
-        ["tie_word_embeddings"] = false,
-    });
-
-    private static List<SafetensorsEntry> Tensors(ModelSize size)
+    /// <summary>Its weights.</summary>
+    public static WeightStore Weights(ModelSize size)
     {
         var entries = new List<SafetensorsEntry>();
         ReadOnlyMemory<byte> pool = Pool();
@@ -82,7 +61,7 @@ internal sealed class RandomModel : IDisposable
         }
         Norm("model.norm.weight");
         Matrix("lm_head.weight", size.VocabularySize, hidden);
-        return entries;
+        return WeightStore.FromEntries("the random model", entries);
     }
 
     private static byte[] Pool()

@@ -1,0 +1,52 @@
+using Hydragen.Core;
+using Hydragen.Engine;
+
+namespace Hydragen.Cli.Bench;
+
+/// <summary>What the protocols of the generation benchmark measure with.</summary>
+/// <param name="Model">The loaded model.</param>
+/// <param name="Name">What was given as the model.</param>
+/// <param name="WeightType">How its weights are kept.</param>
+/// <param name="Ceilings">Of the device.</param>
+/// <param name="Units">Of tables.</param>
+/// <param name="Probe">Watches the processor; null when a GPU computes.</param>
+/// <param name="Modes">Names of the modes to measure side by side.</param>
+/// <param name="Repeats">Interleaved rounds.</param>
+internal sealed record GenerationContext(
+    LanguageModel Model, string Name, WeightType WeightType, ICeilings Ceilings, BenchUnits Units, MachineProbe? Probe, IReadOnlyList<string> Modes, int Repeats)
+{
+    public InferenceEngine Engine => Model.Engine;
+
+    public ElementType ComputeType => Engine.Model.ComputeType;
+
+    /// <summary>Type of KV memory.</summary>
+    public ElementType KvType => Engine.Model.KvCacheShape.ElementType;
+
+    public ModelWork Work { get; } = ModelWork.Of(Model.Engine.Model);
+
+    /// <summary>Bytes of a page of KV memory.</summary>
+    public long BytesPerPage => (long)(Work.KvBytes * KvCache.PageSize);
+
+    /// <summary>The arithmetic ceiling, 10⁹ operations a second, or null.</summary>
+    public double? Peak => Ceilings.PeakGflops(ComputeType);
+
+    /// <summary>Model and types in one line.</summary>
+    public string Title => string.Join(", ", ((string?[])[
+        Name, ComputeType.ShortName(), KvType == ComputeType ? null : $"{KvType.ShortName()} keys and values",
+        WeightType == WeightType.Model ? null : $"{WeightType.Name()} weights"]).OfType<string>());
+
+    /// <summary>Measures between two looks at the state of the processor.</summary>
+    public MachineState? Watch(Action measure)
+    {
+        ProbeSample? before = Probe?.MeasureState();
+        measure();
+        return before is null ? null : new MachineState(before.Value, Probe!.MeasureState(), Probe.BestState);
+    }
+
+    /// <summary>Random token ids.</summary>
+    public int[] Tokens(Random random, int count)
+    {
+        int vocabularySize = Model.Configuration.VocabularySize;
+        return [.. Enumerable.Range(0, count).Select(_ => random.Next(vocabularySize))];
+    }
+}
