@@ -9,7 +9,10 @@ public sealed class DeviceTests
 {
     private static readonly GenerationOptions Sampled = new()
     {
-        MaxNewTokens = 130, Sampling = new SamplingOptions { Temperature = 0.9f, TopK = 60, TopP = 0.95f, MinP = 0.001f }, Seed = 7, LogProbabilities = true,
+        MaxNewTokens = 130,
+        Sampling = new SamplingOptions { Temperature = 0.9f, TopK = 60, TopP = 0.95f, MinP = 0.001f },
+        Seed = 7,
+        LogProbabilities = true,
     };
 
     [CollectionDefinition(nameof(DeviceTests), DisableParallelization = true)]

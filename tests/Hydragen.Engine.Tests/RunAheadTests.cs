@@ -7,7 +7,10 @@ public sealed class RunAheadTests : IDisposable
 {
     private static readonly GenerationOptions Sampled = new()
     {
-        MaxNewTokens = 40, Sampling = new SamplingOptions { Temperature = 0.9f, TopK = 60, TopP = 0.95f, MinP = 0.001f }, Seed = 7, SamplesPerPrompt = 3,
+        MaxNewTokens = 40,
+        Sampling = new SamplingOptions { Temperature = 0.9f, TopK = 60, TopP = 0.95f, MinP = 0.001f },
+        Seed = 7,
+        SamplesPerPrompt = 3,
     };
 
     private readonly TinyModel _ahead = new(runsAhead: true), _inStep = new(runsAhead: false);
