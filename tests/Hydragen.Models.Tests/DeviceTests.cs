@@ -83,6 +83,33 @@ public sealed class DeviceTests
         Assert.Contains("MiB are available", exception.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("llama", ElementType.Float32)]
+    [InlineData("llama-bf16-sharded", ElementType.BFloat16)]
+    [InlineData("llama-fp16", ElementType.Float16)]
+    [InlineData("qwen3", ElementType.BFloat16)]
+    public void Two_gpus_yield_the_logits_of_transformers_within_the_bound(string name, ElementType type)
+    {
+        if (CudaEnvironment.Probe().Devices.Count < 2) Assert.Skip("There are no two GPUs.");
+        if (NcclRankGroup.Version is null) Assert.Skip(NcclRankGroup.MissingLibrary);
+        using var golden = new GoldenModel(name);
+        float[][][] found = ThreadGroup.Run(2, control =>
+        {
+            using var backend = new CudaBackend(new CudaOptions { DeviceIndex = control.Rank });
+            using var group = new NcclRankGroup(backend, control);
+            using DecoderModel model = DecoderModel.Load(golden.Folder, backend, new DecoderOptions { ComputeType = type, Group = group });
+            float[][] logits = [.. Enumerable.Range(0, golden.NumSequences).Select(s => GoldenModel.Run(model, golden.TokenIds(s), pieceLength: 7))];
+            group.Min(0);
+            return logits;
+        });
+        for (int s = 0; s < golden.NumSequences; s++)
+        {
+            Assert.Equal(found[0][s], found[1][s]);
+            if (type == ElementType.Float32) Tolerance.AssertClose(golden.Logits(s), found[0][s], Tolerance.GoldenLogit);
+            else Tolerance.AssertRelative(golden.Logits(s), found[0][s], Tolerance.RoundedLogits(type, numLayers: 2));
+        }
+    }
+
     private static void AssertRounded(string name, IComputeBackend backend, ElementType type)
     {
         using var golden = new GoldenModel(name);

@@ -44,7 +44,9 @@ public sealed class NcclRankGroup : IRankGroup
         // captured and calls that are not must go the same way.
         _ = CollectiveApi.SetVariable("NCCL_GRAPH_REGISTER", "0", overwrite: 0);
         CollectiveStatus.Check(CollectiveApi.InitRank(out _communicator, control.Size, id, control.Rank), "ncclCommInitRank");
-        _onFailure = control.Failed.Register(Abort);
+
+        // On a thread of its own, because it can take until the caller gives up its graphs, and others want to know of the failure too.
+        _onFailure = control.Failed.Register(() => new Thread(Abort) { IsBackground = true, Name = "Hydragen NCCL abort" }.Start());
         new Thread(Watch) { IsBackground = true, Name = "Hydragen NCCL" }.Start();
         Description = $"{Size} ranks, NCCL {Version}";
         TryOut();

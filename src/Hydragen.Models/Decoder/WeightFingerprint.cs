@@ -20,7 +20,7 @@ internal static class WeightFingerprint
             hash.AppendData([0]);
         }
         Add(string.Create(CultureInfo.InvariantCulture, $"{config} {string.Join(' ', config.SlidingWindows)} {string.Join(' ', config.EosTokenIds)}"));
-        Add(string.Create(CultureInfo.InvariantCulture, $"{options.WeightType} {maxBatchRows} {computeType}"));
+        Add(string.Create(CultureInfo.InvariantCulture, $"{options.WeightType} {maxBatchRows} {computeType} {options.KvType ?? computeType}"));
         foreach ((string name, WeightTensor tensor) in store.Tensors.OrderBy(pair => pair.Key, StringComparer.Ordinal))
             Add($"{name} {tensor.Tensor.Dtype} {tensor.Tensor.ShapeText}");
         return BinaryPrimitives.ReadInt64LittleEndian(hash.GetHashAndReset());

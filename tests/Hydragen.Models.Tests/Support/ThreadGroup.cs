@@ -75,9 +75,9 @@ internal sealed class ThreadGroup : IRankGroup
 
     public long Min(long value) => Exchange(_shared.Longs, value).Min();
 
-    public void Send(ReadOnlySpan<byte> message) => throw new NotSupportedException();
+    public void Send(ReadOnlySpan<byte> message) => Exchange(_shared.Bytes, message.ToArray());
 
-    public byte[] Receive() => throw new NotSupportedException();
+    public byte[] Receive() => Exchange(_shared.Bytes, [])[0];
 
     public void Fail(string message) => _shared.Stop.Cancel();
 
@@ -103,6 +103,8 @@ internal sealed class ThreadGroup : IRankGroup
         public float[][] Floats { get; } = new float[size][];
 
         public int[][] Ints { get; } = new int[size][];
+
+        public byte[][] Bytes { get; } = new byte[size][];
 
         public long[] Longs { get; } = new long[size];
 
