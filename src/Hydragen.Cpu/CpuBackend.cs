@@ -111,7 +111,6 @@ public sealed unsafe class CpuBackend : IComputeBackend
         ArgumentOutOfRangeException.ThrowIfNegative(numPages);
         ArgumentOutOfRangeException.ThrowIfLessThan(shape.NumLayers, 1, nameof(shape));
         _ = new AttentionShape(Math.Max(1, shape.NumKvHeads), shape.NumKvHeads, shape.HeadDim);
-        if (shape.ElementType.IsByte()) throw new NotSupportedException($"The CPU backend has no {shape.ElementType.ShortName()} caches.");
         return new CpuKvCache(_allocator, _pool, _operators.Converter, shape, _operators.PairsBFloat16, numPages);
     }
 
