@@ -42,11 +42,17 @@ public sealed class ChosenTokens
     }
 
     /// <summary>Token ids with those in the place of negative ones that were chosen (<see cref="IComputeBackend.EmbeddingLookup"/>).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">No token was ever chosen there.</exception>
     public ReadOnlySpan<int> Resolve(ReadOnlySpan<int> tokenIds)
     {
         if (tokenIds.IndexOfAnyInRange(int.MinValue, -1) < 0) return tokenIds;
         if (_resolved.Length < tokenIds.Length) _resolved = new int[tokenIds.Length];
-        for (int i = 0; i < tokenIds.Length; i++) _resolved[i] = tokenIds[i] >= 0 ? tokenIds[i] : Math.Max(0, _tokenIds[~tokenIds[i]]);
+        for (int i = 0; i < tokenIds.Length; i++)
+        {
+            int id = tokenIds[i];
+            if (id < 0 && ~id >= _tokenIds.Length) throw new ArgumentOutOfRangeException(nameof(tokenIds), id, $"Token {~id} was not chosen.");
+            _resolved[i] = id >= 0 ? id : Math.Max(0, _tokenIds[~id]);
+        }
         return _resolved.AsSpan(0, tokenIds.Length);
     }
 
