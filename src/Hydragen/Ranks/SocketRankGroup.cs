@@ -197,8 +197,10 @@ public sealed class SocketRankGroup : IRankGroup
         {
             if (link != source) link?.SendFailure(message);
         }
+
+        // Whoever waits must find the group failed when it wakes up; what others do about it must not hold up the rest.
+        _ = _failed.CancelAsync();
         foreach (RankLink? link in _links) link?.Break(message);
-        _failed.Cancel();
     }
 
     /// <summary>Nobody may leave while others still work.</summary>
