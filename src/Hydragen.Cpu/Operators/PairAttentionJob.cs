@@ -19,22 +19,19 @@ namespace Hydragen.Cpu;
 /// <param name="fused">The kernel for whole units of BF16, or null.</param>
 internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? byteProduct = null, AmxAttention? fused = null) : AttentionJob
 {
-    // As many as a pass over a unit of keys serves: their scores, weights and sums stay in the first-level cache.
-    private const int BlockVectors = AmxAttentionEmitter.Rows;
     private const int BlocksPerItem = 8;
-    private const int MaxUnitPages = PairSoftmax.MaxUnitKeys / KvCache.PageSize;
     private const int GroupKeys = 32;
     private const int PageStripSize = KvCache.PageSize * TileShape.StripWidth, PageStripBytes = PageStripSize * sizeof(ushort);
 
     private int UnitKeys => fused?.UnitKeys ?? PairSoftmax.UnitKeys(Shape.HeadDim);
 
-    public override int MaxVectors => BlockVectors * BlocksPerItem;
+    public override int MaxVectors => PairBlock.Rows * BlocksPerItem;
 
     public override bool ScalesExactly => true;
 
-    public override int VectorMultiple => BlockVectors;
+    public override int VectorMultiple => PairBlock.Rows;
 
-    public override int ScratchPerWorker(int headDim) => Block.Size(headDim, Cache.Shape.ElementType.IsByte()) / sizeof(float);
+    public override int ScratchPerWorker(int headDim) => PairBlock.Size(headDim, Cache.Shape.ElementType.IsByte()) / sizeof(float);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
@@ -45,10 +42,10 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
         // The whole units that the block before passed over, and the pages that were widened.
         (int Page, int Count) units = default;
         uint widened = 0;
-        for (int first = 0; first < work.NumVectors; first += BlockVectors)
+        for (int first = 0; first < work.NumVectors; first += PairBlock.Rows)
         {
-            AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(BlockVectors, work.NumVectors - first) };
-            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / BlockVectors, work.NumVectors, ref units, ref widened, scratch);
+            AttentionItem block = work with { FirstVector = work.FirstVector + first, NumVectors = Math.Min(PairBlock.Rows, work.NumVectors - first) };
+            Run(block, item + 1 < NumItems ? Work.Items[FirstItem + item + 1] : block, first / PairBlock.Rows, work.NumVectors, ref units, ref widened, scratch);
         }
         product.End();
     }
@@ -64,7 +61,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
-        Block block = new(item.NumVectors, Shape.HeadDim, scratch);
+        PairBlock block = new(item.NumVectors, Shape.HeadDim, scratch);
         LoadQueries(item, segment, ref block);
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
@@ -94,7 +91,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
                     if (page >= endPage) break;
                 }
             }
-            Unit unit = new() { IsByte = isByte && !widens, NumPages = Math.Min(unitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
+            PairUnit unit = new() { IsByte = isByte && !widens, NumPages = Math.Min(unitPages, endPage - page), Position = segment.FirstPosition - segment.FirstSlot + page * KvCache.PageSize };
             int low = page == 0 ? segment.FirstSlot : 0;
             int high = Math.Min(unit.NumPages * KvCache.PageSize, segment.FirstSlot + segment.NumKeys - page * KvCache.PageSize);
             if (segment.Mask == AttentionMask.Causal && unit.Position + low > block.LastPosition) break;
@@ -123,7 +120,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
 
     /// <summary>How many units from a page on all vectors see whole, without anything added to their logits.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private int CountWholeUnits(in Block block, in AttentionSegment segment, int endPage, int firstPage)
+    private int CountWholeUnits(in PairBlock block, in AttentionSegment segment, int endPage, int firstPage)
     {
         if (Options.LogitSoftCap is not null || !Options.AlibiSlopes.IsEmpty || (firstPage == 0 && segment.FirstSlot > 0)) return 0;
         int count = 0, unitKeys = UnitKeys, unitPages = unitKeys / KvCache.PageSize;
@@ -152,7 +149,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
 
     /// <summary>A page of bytes as BF16, in the worker's memory.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private nuint Widened(in Block block, int page, nuint address, nint ahead, ref uint widened)
+    private nuint Widened(in PairBlock block, int page, nuint address, nint ahead, ref uint widened)
     {
         int index = page % AttentionWork.PagesPerSplit;
         int size = KvCache.PageSize * (Shape.HeadDim + block.SumSize);
@@ -164,7 +161,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
 
     /// <summary>Scales of the keys of a unit, then of the values.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void LoadScales(in Block block, in Unit unit)
+    private void LoadScales(in PairBlock block, in PairUnit unit)
     {
         for (int page = 0; page < unit.NumPages; page++)
         {
@@ -178,7 +175,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Cache.HeadOffset(Layer, kvHead);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void LoadQueries(in AttentionItem item, in AttentionSegment segment, ref Block block)
+    private void LoadQueries(in AttentionItem item, in AttentionSegment segment, ref PairBlock block)
     {
         int headDim = Shape.HeadDim;
         ReadOnlySpan<float> slopes = Options.AlibiSlopes.Span;
@@ -193,7 +190,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
             block.LastPosition = Math.Max(block.LastPosition, position);
             block.Slopes[i] = slopes.IsEmpty ? 0 : slopes[head];
         }
-        new Span<float>(block.References, BlockVectors).Fill(float.NegativeInfinity);
+        new Span<float>(block.References, PairBlock.Rows).Fill(float.NegativeInfinity);
         int padded = (item.NumVectors + product.RowMultiple - 1) / product.RowMultiple * product.RowMultiple;
         new Span<byte>(block.Queries + item.NumVectors * block.QueryStride, (padded - item.NumVectors) * block.QueryStride).Clear();
         new Span<float>(block.Sums, padded * block.SumSize).Clear();
@@ -202,7 +199,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
 
     /// <summary>What each vector, any of them and all of them see of a unit.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void FindVisible(in Block block, AttentionMask mask, int low, int high, ref Unit unit)
+    private void FindVisible(in PairBlock block, AttentionMask mask, int low, int high, ref PairUnit unit)
     {
         if (mask == AttentionMask.Full && Options.SlidingWindow is null)
         {
@@ -225,7 +222,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Score(in Block block, in Unit unit)
+    private void Score(in PairBlock block, in PairUnit unit)
     {
         nint stripBytes = Shape.HeadDim * TileShape.StripWidth * unit.ElementSize;
         PairProduct unitProduct = unit.IsByte ? byteProduct! : product;
@@ -242,7 +239,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Weigh(in Block block, in Unit unit)
+    private void Weigh(in PairBlock block, in PairUnit unit)
     {
         bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
         float scale = Options.ScaleFor(Shape.HeadDim);
@@ -276,7 +273,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void AddValues(in Block block, in Unit unit)
+    private void AddValues(in PairBlock block, in PairUnit unit)
     {
         for (int page = 0; page < unit.NumPages; page++)
         {
@@ -319,7 +316,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
 
     /// <summary>The values from one token to another as BF16, in the worker's memory.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private ushort* WidenedValues(in Block block, byte* values, int from, int to, nint ahead)
+    private ushort* WidenedValues(in PairBlock block, byte* values, int from, int to, nint ahead)
     {
         int offset = from * TileShape.StripWidth;
         for (int strip = 0; strip < block.SumSize / TileShape.StripWidth; strip++, offset += PageStripSize)
@@ -348,7 +345,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     }
 
     // A zero weight times infinity would be NaN: each vector gets its own copy of the values, with zeros where it does not see.
-    private void AddValuesByVector(in Block block, byte* values, int offset, int from, int to)
+    private void AddValuesByVector(in PairBlock block, byte* values, int offset, int from, int to)
     {
         for (int i = 0; i < block.NumVectors; i++)
         {
@@ -368,86 +365,4 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     private static int GroupDown(int key) => key / GroupKeys * GroupKeys;
 
     private static int GroupUp(int key) => (key + GroupKeys - 1) / GroupKeys * GroupKeys;
-
-    /// <summary>Up to <see cref="PairSoftmax.MaxUnitKeys"/> keys in pages that follow one another, and what is visible of them.</summary>
-    private struct Unit
-    {
-        public int NumPages;
-
-        /// <summary>Whether the pages hold bytes; BF16 otherwise.</summary>
-        public bool IsByte;
-
-        /// <summary>Absolute position of the first key.</summary>
-        public int Position;
-
-        /// <summary>First key and end of the keys that any vector sees.</summary>
-        public int Low, High;
-
-        /// <summary>First key and end of the keys that all vectors see.</summary>
-        public int CommonLow, CommonHigh;
-        public PerPage<nuint> Pages;
-
-        public readonly int ElementSize => IsByte ? sizeof(byte) : sizeof(ushort);
-        public PerPage<nint> Ahead;
-
-        [InlineArray(MaxUnitPages)]
-        public struct PerPage<T>
-        {
-            private T _first;
-        }
-    }
-
-    /// <summary>A worker's scratch memory, divided up; every part begins with a cache line.</summary>
-    private struct Block
-    {
-        // A block, and room for one vector that is computed alone among rows that nobody reads.
-        private const int Rows = BlockVectors, AloneRows = 16;
-
-        public readonly byte* State, Queries, Values, Fused;
-        public readonly float* Scores, Scales, Sums, Lanes, References, Slopes, VectorSums;
-        public readonly ushort* Weights, VectorWeights, Pages;
-        public readonly int* Positions, Lows, Highs;
-        public readonly int NumVectors, QueryStride, SumSize;
-        public int FirstPosition = int.MaxValue, LastPosition = -1;
-
-        public Block(int numVectors, int headDim, byte* scratch)
-        {
-            NumVectors = numVectors;
-            SumSize = TileShape.PadToStrips(headDim);
-            QueryStride = SumSize * sizeof(ushort);
-            byte* next = scratch;
-            State = Take(ref next, AmxAttentionState.QueriesOffset + Rows * QueryStride);
-            Queries = State + AmxAttentionState.QueriesOffset;
-            References = (float*)(State + AmxAttentionState.ReferencesOffset);
-            Scores = (float*)Take(ref next, Rows * PairSoftmax.MaxUnitKeys * sizeof(float));
-            Scales = (float*)Take(ref next, 2 * PairSoftmax.MaxUnitKeys * sizeof(float));
-            Weights = (ushort*)Take(ref next, Rows * PairSoftmax.MaxUnitKeys * sizeof(ushort));
-            Sums = (float*)Take(ref next, Rows * SumSize * sizeof(float));
-            Lanes = (float*)Take(ref next, Rows * TileShape.StripWidth * sizeof(float));
-            Slopes = (float*)Take(ref next, Rows * sizeof(float));
-            Positions = (int*)Take(ref next, Rows * sizeof(int));
-            Lows = (int*)Take(ref next, Rows * sizeof(int));
-            Highs = (int*)Take(ref next, Rows * sizeof(int));
-            Values = Take(ref next, KvCache.PageSize * SumSize * sizeof(ushort));
-            VectorSums = (float*)Take(ref next, AloneRows * SumSize * sizeof(float));
-            VectorWeights = (ushort*)Take(ref next, AloneRows * KvCache.PageSize * sizeof(ushort));
-            Fused = Take(ref next, AmxAttention.ScratchBytes);
-            Pages = (ushort*)next;
-        }
-
-        /// <summary>Bytes that a block takes.</summary>
-        public static int Size(int headDim, bool widens)
-        {
-            var block = new Block(0, headDim, null);
-            int pagesBytes = widens ? AttentionWork.PagesPerSplit * KvCache.PageSize * (headDim + block.SumSize) * sizeof(ushort) : 0;
-            return (int)((byte*)block.Pages - (byte*)null) + pagesBytes;
-        }
-
-        private static byte* Take(ref byte* next, int size)
-        {
-            byte* part = next;
-            next += (size + 63) / 64 * 64;
-            return part;
-        }
-    }
 }

@@ -16,27 +16,16 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     where S : struct, ISimd<V>
     where V : struct
 {
-    // A vector of summed weights, the maximum, the slope and the position.
-    private const int StatePerVector = TileShape.StripWidth + 3;
-
-    private const int MaxItemVectors = 96;
-
-    // Vectors whose scores of a page are kept at a time: those of an item that waits for memory pass over a page together.
-    private const int MaxTileVectors = AttentionWork.MaxReadBoundVectors;
-
     // Strips that are widened at a time and stay in the first-level cache until they are multiplied.
     private const int StagedStrips = 4;
 
     private const int PageStripSize = KvCache.PageSize * TileShape.StripWidth;
 
-    public override int MaxVectors => MaxItemVectors;
+    public override int MaxVectors => VectorBlock.MaxVectors;
 
     public override int VectorMultiple => TileShape.MaxRows;
 
-    // Queries, sums, states, a tile of scores, a tile of sums, scales and a widened page.
-    public override int ScratchPerWorker(int headDim) =>
-        MaxItemVectors * (headDim + TileShape.PadToStrips(headDim) + StatePerVector)
-        + KvCache.PageSize * (MaxTileVectors + 2 + headDim + TileShape.PadToStrips(headDim)) + MaxTileVectors * TileShape.PadToStrips(headDim);
+    public override int ScratchPerWorker(int headDim) => VectorBlock.Size(headDim);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
@@ -47,7 +36,8 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
         {
             case ElementType.Float32: Run<Float32Storage>(work, scratch); break;
             case ElementType.BFloat16: Run<BFloat16Storage>(work, scratch); break;
-            default: Run<Float16Storage>(work, scratch); break;
+            case ElementType.Float16: Run<Float16Storage>(work, scratch); break;
+            default: Run<Float32Storage>(work, scratch); break; // bytes are widened before they are multiplied
         }
     }
 
@@ -57,14 +47,14 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     {
         AttentionPlan plan = Work.Plan;
         AttentionSegment segment = plan.Segments[item.Segment];
-        Block block = new(item.NumVectors, Shape.HeadDim, scratch);
+        VectorBlock block = new(item.NumVectors, Shape.HeadDim, scratch);
         LoadQueries(plan, item, segment, ref block);
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         ReadOnlySpan<nuint> addresses = Cache.Pages;
         long headOffset = Cache.HeadOffset(Layer, item.KvHead);
         // Elements that take several instructions to widen, or are to be taken apart, are widened once for many vectors.
-        bool widens = Cache.IsPaired || (typeof(T) == typeof(Float16Storage) && halfTile is null && item.NumVectors > MaxTileVectors);
-        bool isReadBound = item.NumVectors <= MaxTileVectors;
+        bool widens = Cache.IsPaired || (typeof(T) == typeof(Float16Storage) && halfTile is null && item.NumVectors > VectorBlock.MaxTileVectors);
+        bool isReadBound = item.NumVectors <= VectorBlock.MaxTileVectors;
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
         {
@@ -96,7 +86,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void LoadQueries(AttentionPlan plan, in AttentionItem item, in AttentionSegment segment, ref Block block)
+    private void LoadQueries(AttentionPlan plan, in AttentionItem item, in AttentionSegment segment, ref VectorBlock block)
     {
         int headDim = Shape.HeadDim;
         int elementSize = QueryType.SizeInBytes();
@@ -127,7 +117,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void LoadScales(byte* head, in Block block) =>
+    private void LoadScales(byte* head, in VectorBlock block) =>
         Converter.Bytes.ScalesToSingle((Half*)(head + Cache.ScaleOffset), 2 * KvCache.PageSize, block.Scales);
 
     /// <summary>Adds the keys of a page from low to high to the results of all vectors.</summary>
@@ -141,16 +131,16 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     /// <param name="low">First slot.</param>
     /// <param name="high">End of the slots.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void PassPage<T>(in Block block, AttentionMask mask, byte* keys, byte* values, bool isStaged, nint ahead, int position, int low, int high)
+    private void PassPage<T>(in VectorBlock block, AttentionMask mask, byte* keys, byte* values, bool isStaged, nint ahead, int position, int low, int high)
         where T : struct, IStorage
     {
-        int* lows = stackalloc int[MaxTileVectors];
-        int* highs = stackalloc int[MaxTileVectors];
+        int* lows = stackalloc int[VectorBlock.MaxTileVectors];
+        int* highs = stackalloc int[VectorBlock.MaxTileVectors];
         bool ragged = mask == AttentionMask.Causal || Options.SlidingWindow is not null;
-        int tileRows = block.NumVectors <= MaxTileVectors ? MaxTileVectors : TileShape.MaxRows;
+        int tileRows = block.NumVectors <= VectorBlock.MaxTileVectors ? VectorBlock.MaxTileVectors : TileShape.MaxRows;
         for (int first = 0; first < block.NumVectors; first += tileRows)
         {
-            Tile tile = new() { First = first, Count = Math.Min(tileRows, block.NumVectors - first), Lows = lows, Highs = highs };
+            VectorTile tile = new() { First = first, Count = Math.Min(tileRows, block.NumVectors - first), Lows = lows, Highs = highs };
             (tile.FirstLow, tile.LastLow, tile.FirstHigh, tile.LastHigh) = (low, low, high, high);
             if (ragged) FindVisible(block, mask, position, low, high, ref tile);
             if (tile.FirstLow >= tile.LastHigh) continue;
@@ -162,7 +152,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     /// <summary>What each vector, any of them and all of them see of a page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void FindVisible(in Block block, AttentionMask mask, int position, int low, int high, ref Tile tile)
+    private void FindVisible(in VectorBlock block, AttentionMask mask, int position, int low, int high, ref VectorTile tile)
     {
         (tile.FirstLow, tile.LastLow, tile.FirstHigh, tile.LastHigh) = (KvCache.PageSize, 0, KvCache.PageSize, 0);
         for (int i = 0; i < tile.Count; i++)
@@ -177,7 +167,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Score<T>(in Block block, in Tile tile, byte* keys, bool isStaged, nint ahead)
+    private void Score<T>(in VectorBlock block, in VectorTile tile, byte* keys, bool isStaged, nint ahead)
         where T : struct, IStorage
     {
         nint stripSize = Shape.HeadDim * TileShape.StripWidth, storedBytes = stripSize * Cache.Shape.ElementType.SizeInBytes();
@@ -200,7 +190,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     /// <summary>Multiplies the scores, or the weights, of a tile by the scales of their keys, or values.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Scale(in Block block, in Tile tile, float* scales)
+    private static void Scale(in VectorBlock block, in VectorTile tile, float* scales)
     {
         for (int key = tile.FirstStrip * TileShape.StripWidth; key < tile.EndStrip * TileShape.StripWidth; key += S.Lanes)
         {
@@ -211,7 +201,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Weigh(in Block block, in Tile tile, bool ragged, int position, int low, int high)
+    private void Weigh(in VectorBlock block, in VectorTile tile, bool ragged, int position, int low, int high)
     {
         bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
         if (isPlain && S.Lanes == TileShape.StripWidth && tile.FirstLow == 0 && tile.LastLow == 0 && tile.FirstHigh == KvCache.PageSize)
@@ -231,7 +221,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void AddValues<T>(in Block block, in Tile tile, byte* values, bool isStaged, nint ahead)
+    private void AddValues<T>(in VectorBlock block, in VectorTile tile, byte* values, bool isStaged, nint ahead)
         where T : struct, IStorage
     {
         nint sumStride = block.SumStride;
@@ -268,7 +258,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     /// <summary>Widens what the vectors see of some strips of values, whose neighbours along the sum are tokens.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void WidenValues(byte* values, int numStrips, in Tile tile, float* destination, nint ahead)
+    private void WidenValues(byte* values, int numStrips, in VectorTile tile, float* destination, nint ahead)
     {
         int from = tile.FirstLow / 2 * 2, numTokens = (tile.LastHigh + 1) / 2 * 2 - from;
         nint stripBytes = PageStripSize * Cache.Shape.ElementType.SizeInBytes(), offset = from * TileShape.StripWidth;
@@ -277,7 +267,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     }
 
     private void AddValues<T>(
-        float* sums, TileMode mode, in Block block, byte* values, int numStrips, nint ahead, int i, int count, int from, int to)
+        float* sums, TileMode mode, in VectorBlock block, byte* values, int numStrips, nint ahead, int i, int count, int from, int to)
         where T : struct, IStorage
     {
         if (from >= to) return;
@@ -304,7 +294,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     /// <summary>Turns a tile of scores of a whole page into weights 2^(logit − max): four vectors a row, in registers throughout.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void UpdateWhole(in Block block, int first, int count, float factor)
+    private static void UpdateWhole(in VectorBlock block, int first, int count, float factor)
     {
         V factors = S.Broadcast(factor);
         float* scores = block.Scores;
@@ -331,7 +321,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     /// <summary>The same for a row of some strips, with masks and biases.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Update(in Block block, int vector, float* scores, int begin, int end, int low, int high, int position)
+    private void Update(in VectorBlock block, int vector, float* scores, int begin, int end, int low, int high, int position)
     {
         V largest = S.Broadcast(float.NegativeInfinity);
         bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
@@ -360,7 +350,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     /// <summary>The maximum so far; when it grows, what was summed under the old one shrinks.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float Raise(in Block block, int vector, float candidate)
+    private static float Raise(in VectorBlock block, int vector, float candidate)
     {
         float max = block.Max[vector];
         if (!(candidate > max)) return max;
@@ -370,7 +360,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Shrink(in Block block, int vector, float exponent)
+    private static void Shrink(in VectorBlock block, int vector, float exponent)
     {
         V factor = SimdMath<S, V>.Exp2(S.Broadcast(exponent));
         float* weights = block.Weights + vector * TileShape.StripWidth;
@@ -390,43 +380,5 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     {
         V divisors = S.Broadcast(divisor);
         for (int i = 0; i < Shape.HeadDim; i += S.Lanes) S.Store(sums + i, S.Divide(S.Load(sums + i), divisors));
-    }
-
-    /// <summary>Some vectors of a block, and what they see of a page: slots from the first low to the last high, all of them from the last low to the first high.</summary>
-    private struct Tile
-    {
-        public int First, Count, FirstLow, LastLow, FirstHigh, LastHigh;
-
-        /// <summary>What each of them sees, where that differs.</summary>
-        public int* Lows, Highs;
-
-        public readonly int FirstStrip => FirstLow / TileShape.StripWidth;
-
-        public readonly int EndStrip => (LastHigh + TileShape.StripWidth - 1) / TileShape.StripWidth;
-    }
-
-    /// <summary>A worker's scratch memory, divided up.</summary>
-    private struct Block
-    {
-        public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Scales, Page, PageSums;
-        public readonly int* Positions;
-        public readonly int NumVectors, SumStride;
-        public int FirstPosition = int.MaxValue, LastPosition = -1;
-
-        public Block(int numVectors, int headDim, float* scratch)
-        {
-            NumVectors = numVectors;
-            SumStride = TileShape.PadToStrips(headDim);
-            Scores = scratch;
-            Sums = Scores + MaxTileVectors * KvCache.PageSize;
-            Weights = Sums + MaxItemVectors * SumStride;
-            Queries = Weights + MaxItemVectors * TileShape.StripWidth;
-            Max = Queries + MaxItemVectors * headDim;
-            Slopes = Max + MaxItemVectors;
-            Positions = (int*)(Slopes + MaxItemVectors);
-            PageSums = Slopes + 2 * MaxItemVectors;
-            Scales = PageSums + MaxTileVectors * SumStride;
-            Page = Scales + 2 * KvCache.PageSize;
-        }
     }
 }
