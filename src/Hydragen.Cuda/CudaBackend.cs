@@ -82,9 +82,9 @@ public sealed partial class CudaBackend : IComputeBackend
         KernelSet set = KernelSet.Select(option, computeCapability, out string reason);
         return
         [
-            new KernelChoice("attention of more than 64 vectors", set == KernelSet.Hopper ? "wgmma" : "mma.sync", reason),
-            new KernelChoice("attention, other 16-bit", "mma.sync", "queries and cache of one 16-bit type"),
-            new KernelChoice("attention, FP32", "scalar", "FP32 caches, and queries of another type than the cache"),
+            new KernelChoice("attention, keys of many vectors", set == KernelSet.Hopper ? "wgmma" : "mma.sync", reason),
+            new KernelChoice("attention, keys of up to 8 vectors", "mma.sync", "16-bit queries and a cache of their type, INT8 or FP8"),
+            new KernelChoice("attention, other types", "scalar", "FP32 caches, FP32 queries, and 16-bit queries of another type than a 16-bit cache"),
             new KernelChoice(
                 "matrix product", CudaEnvironment.MatrixLibraryVersion is null ? "none" : "cuBLASLt",
                 CudaEnvironment.MatrixLibraryVersion is { } version ? $"version {version}, the fastest of what it proposes for a shape" : CudaEnvironment.MissingMatrixLibrary),

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Hydragen.Core;
 using Hydragen.Engine;
 
@@ -34,6 +35,15 @@ internal sealed record GenerationContext(
     public string Title => string.Join(", ", ((string?[])[
         Name, ComputeType.ShortName(), KvType == ComputeType ? null : $"{KvType.ShortName()} keys and values",
         WeightType == WeightType.Model ? null : $"{WeightType.Name()} weights"]).OfType<string>());
+
+    /// <summary>Writes which model a row is of, and its types.</summary>
+    public void WriteModel(Utf8JsonWriter json)
+    {
+        json.WriteString("model", Name);
+        json.WriteString("compute_type", ComputeType.ShortName());
+        json.WriteString("kv_type", KvType.ShortName());
+        json.WriteString("weight_type", WeightType.Name());
+    }
 
     /// <summary>Measures between two looks at the state of the processor.</summary>
     public MachineState? Watch(Action measure)

@@ -67,10 +67,7 @@ internal sealed class NeedlesReport(
     public void Write(Utf8JsonWriter json, NeedlesRow row)
     {
         json.WriteString("type", "needles");
-        json.WriteString("model", context.Name);
-        json.WriteString("compute_type", context.ComputeType.ShortName());
-        json.WriteString("kv_type", context.KvType.ShortName());
-        json.WriteString("weight_type", context.WeightType.Name());
+        context.WriteModel(json);
         json.WriteNumber("questions", row.NumQuestions);
         json.WriteString("mode", row.Mode.Name());
         if (row.Skipped is not null)

@@ -50,10 +50,7 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
     {
         json.WriteString("type", "generate");
         json.WriteString("protocol", isPaper ? GenerationProtocols.Paper : GenerationProtocols.Custom);
-        json.WriteString("model", context.Name);
-        json.WriteString("compute_type", context.ComputeType.ShortName());
-        json.WriteString("kv_type", context.KvType.ShortName());
-        json.WriteString("weight_type", context.WeightType.Name());
+        context.WriteModel(json);
         json.WriteNumber("batch", row.Cell.Batch);
         json.WriteNumber("prefix", row.Cell.Prefix);
         json.WriteNumber("suffix", row.Cell.Suffix);

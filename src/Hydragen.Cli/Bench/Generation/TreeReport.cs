@@ -67,10 +67,7 @@ internal sealed class TreeReport(GenerationContext context, TreePlan plan, IRead
     public void Write(Utf8JsonWriter json, TreeRow row)
     {
         json.WriteString("type", "tree");
-        json.WriteString("model", context.Name);
-        json.WriteString("compute_type", context.ComputeType.ShortName());
-        json.WriteString("kv_type", context.KvType.ShortName());
-        json.WriteString("weight_type", context.WeightType.Name());
+        context.WriteModel(json);
         json.WriteNumber("problems", plan.NumProblems);
         json.WriteNumber("problems_a_call", row.AtOnce);
         json.WriteNumber("samples", plan.NumSamples);
