@@ -194,7 +194,7 @@ public sealed partial class CudaBackend : IComputeBackend
         foreach (ItemClass itemClass in (ReadOnlySpan<ItemClass>)[
             ItemClass.Scalar, ItemClass.NarrowNode, ItemClass.WideNode, ItemClass.Sequence, ItemClass.ShortSequence])
         {
-            long count = DeviceWork.Bound(wave.Items[(int)itemClass].Count);
+            long count = DeviceWork.Bound(wave.Items[(int)itemClass].NumTasks);
             if (count == 0) continue;
             parameters.Items = _work.Items(index, itemClass);
             parameters.NumItems = _work.NumItems(index, itemClass);

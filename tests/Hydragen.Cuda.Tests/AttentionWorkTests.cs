@@ -25,6 +25,29 @@ public sealed class AttentionWorkTests
         Verify(large.Fill(), new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes), false);
     }
 
+    [Fact]
+    public void Short_nodes_are_folded_into_their_sequences_and_long_ones_are_not()
+    {
+        Assert.Equal((1, 0), CountFolded(8, 64, 100));
+        Assert.Equal((0, 0), CountFolded(1024, 64, 100));
+        Assert.Equal((0, 0), CountFolded(8, 8192, 100));
+        // A node of one sequence, and one without keys of its own behind it.
+        Assert.Equal((1, 0), CountFolded(1, 100, 30));
+        Assert.Equal((0, 0), CountFolded(4, 100, 0));
+
+        static (int, int) CountFolded(int numSequences, int prefix, int suffix)
+        {
+            var scenario = new Scenario(new AttentionShape(8, 2, 128), 7);
+            int root = scenario.AddNode(-1, prefix);
+            for (int i = 0; i < numSequences; i++) scenario.AddSequence(root, 1, suffix);
+            var work = new AttentionWork(new DeviceRates(132, 5e12, 4e12), long.MaxValue);
+            work.Compile(scenario.Fill().Plan(), scenario.Shape, ElementType.BFloat16, [8, 8, 64, 128, 8], isScalar: false);
+            int numFolded = work.NumFolded;
+            work.Compile(scenario.Plan(), scenario.Shape, ElementType.BFloat16, [8, 8, 64, 128, 8], isScalar: true);
+            return (numFolded, work.NumFolded);
+        }
+    }
+
     private static void Verify(Scenario scenario, AttentionWork work, bool isScalar)
     {
         AttentionPlan plan = scenario.Plan();
@@ -39,23 +62,30 @@ public sealed class AttentionWorkTests
             var slots = new Dictionary<(int Slot, int Group), int>();
             for (int itemClass = 0; itemClass < wave.Items.Length; itemClass++)
             {
-                (int first, int count) = wave.Items[itemClass];
-                foreach (AttentionItem item in work.Items.Slice(first, count))
+                ItemRange range = wave.Items[itemClass];
+                ReadOnlySpan<AttentionItem> items = work.Items.Slice(range.First, range.Count);
+                int numContinued = 0;
+                for (int task = 0; task < range.NumTasks; task++)
                 {
+                    AttentionItem item = items[task];
+                    for (; item.Next != 0; item = items[item.Next])
+                    {
+                        AttentionItem next = items[item.Next];
+                        Assert.True(item.Next >= range.NumTasks, "an item is two tasks' own");
+                        Assert.Equal((item.FirstVector, item.NumVectors), (next.FirstVector, next.NumVectors));
+                        AddKeys(item);
+                        numContinued++;
+                    }
+                    AddKeys(item);
                     Assert.InRange(item.NumVectors, 1, vectorsPerItem[itemClass]);
-                    Assert.True(item.NumKeys > 0);
                     for (int vector = item.FirstVector; vector < item.FirstVector + item.NumVectors; vector++)
                     {
                         int row = vector / group, slot = work.PartSlots[item.FirstPart + row - item.FirstVector / group];
-                        for (int key = 0; key < item.NumKeys; key++)
-                        {
-                            int at = item.FirstSlot + key;
-                            keys[vector].Add(plan.PageTable[item.FirstPage + at / KvCache.PageSize] * KvCache.PageSize + at % KvCache.PageSize);
-                        }
                         if (slot < 0) Assert.True(written.Add(vector), $"vector {vector} has two results");
                         else slots.Add((slot + item.SplitAndMask / 2, vector % group), row);
                     }
                 }
+                Assert.Equal(range.Count - range.NumTasks, numContinued);
             }
             for (int i = wave.FirstMergeRow; i < wave.FirstMergeRow + wave.NumMergeRows; i++)
             {
@@ -74,6 +104,20 @@ public sealed class AttentionWorkTests
             Assert.Empty(slots);
         }
         Assert.Equal(plan.NumRows * group, written.Count);
+
+        void AddKeys(AttentionItem item)
+        {
+            Assert.True(item.NumKeys > 0);
+            for (int vector = item.FirstVector; vector < item.FirstVector + item.NumVectors; vector++)
+            {
+                for (int key = 0; key < item.NumKeys; key++)
+                {
+                    int at = item.FirstSlot + key;
+                    keys[vector].Add(plan.PageTable[item.FirstPage + at / KvCache.PageSize] * KvCache.PageSize + at % KvCache.PageSize);
+                }
+            }
+        }
+
         for (int row = 0; row < plan.NumRows; row++)
         {
             var expected = new List<int>();

@@ -25,11 +25,16 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     // How fast nodes over bytes are beside those over 16-bit types (measured on an H200).
     private const double ByteNodeShare = 0.55;
 
+    // How fast keys come out of the L2 cache, beside memory.
+    private const double CacheShare = 1.5;
+
     private readonly int[] _pagesPerSplit = new int[AttentionKernels.NumClasses];
     private readonly List<AttentionItem> _items = [];
     private readonly List<AttentionWave> _waves = [];
     private readonly List<int> _mergeRows = [];
     private readonly List<AttentionItem>[] _waveItems = [[], [], [], [], []];
+    private readonly List<AttentionItem> _nextItems = [];
+    private readonly NodeFolding _folding = new();
     private int[] _numParts = [], _firstSlots = [], _numAssigned = [], _partSlots = [], _segmentParts = [];
     private AttentionPlan _plan = null!;
     private int _groupSize;
@@ -38,6 +43,9 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
 
     /// <summary>Waves in order.</summary>
     public IReadOnlyList<AttentionWave> Waves => _waves;
+
+    /// <summary>Shared nodes of the plan that each of their sequences reads by itself, because that is faster.</summary>
+    public int NumFolded => _folding.NumFolded;
 
     /// <summary>Items of all waves.</summary>
     public ReadOnlySpan<AttentionItem> Items => CollectionsMarshal.AsSpan(_items);
@@ -76,8 +84,10 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         NumSlots = 0;
         MaxPage = -1;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
+        double bytesPerPage = PageLayout.HeadBytes(shape.HeadDim, kvType), nodeFlops = kvType.IsByte() ? ByteNodeShare * rates.Flops : rates.Flops;
+        FoldNodes(shape, bytesPerPage, nodeFlops);
         _hasShortSequences = HasShortSequences();
-        ChooseSplits(shape, PageLayout.HeadBytes(shape.HeadDim, kvType), kvType.IsByte() ? ByteNodeShare * rates.Flops : rates.Flops);
+        ChooseSplits(shape, bytesPerPage, nodeFlops);
         CountParts();
         Ensure(ref _firstSlots, plan.NumRows);
         Ensure(ref _numAssigned, plan.NumRows);
@@ -97,34 +107,65 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             : ItemClass.WideNode;
     }
 
+    private void FoldNodes(AttentionShape shape, double bytesPerPage, double nodeFlops)
+    {
+        if (_isScalar)
+        {
+            _folding.Clear(_plan);
+            return;
+        }
+        _folding.Decide(_plan, new FoldingCosts(
+            shape.GroupSize, shape.NumKvHeads, _vectorsPerItem[(int)ItemClass.Sequence], _vectorsPerItem[(int)ItemClass.WideNode],
+            rates.NumMultiprocessors * SequenceBlocks, rates.NumMultiprocessors, bytesPerPage * SecondsPerByte, bytesPerPage / (CacheShare * rates.Bytes),
+            NodeFlopsPerPage(shape) / nodeFlops, SecondsPerSequenceTask, SecondsPerNodeTask, SecondsPerPart(shape)));
+    }
+
+    private double NodeFlopsPerPage(AttentionShape shape) => 4.0 * KvCache.PageSize * shape.HeadDim * _vectorsPerItem[(int)ItemClass.WideNode];
+
+    private double SecondsPerPart(AttentionShape shape) => 2 * BytesPerSlot(shape) / rates.Bytes;
+
     // One class for all: a launch more would cost more than it gains.
     private bool HasShortSequences()
     {
-        foreach (AttentionSegment segment in _plan.Segments)
+        for (int i = 0; i < _plan.Segments.Length; i++)
         {
-            if ((long)segment.NumRows * _groupSize <= _vectorsPerItem[(int)ItemClass.Sequence] && segment.NumKeys > AttentionKernels.MaxShortKeys) return false;
+            AttentionSegment segment = _plan.Segments[i];
+            if (_folding.IsFolded(i) || (long)segment.NumRows * _groupSize > _vectorsPerItem[(int)ItemClass.Sequence]) continue;
+            if (segment.NumKeys + CountFolded(i).Keys > AttentionKernels.MaxShortKeys) return false;
         }
         return true;
     }
 
+    private (int Keys, int Pages) CountFolded(int segment)
+    {
+        int keys = 0, pages = 0;
+        for (int link = _folding.FirstLink(segment); link >= 0; link = _folding.LinkAt(link).Next)
+        {
+            AttentionSegment folded = _plan.Segments[_folding.LinkAt(link).Segment];
+            keys += folded.NumKeys;
+            pages += folded.NumPages;
+        }
+        return (keys, pages);
+    }
+
     private void ChooseSplits(AttentionShape shape, double bytesPerPage, double nodeFlops)
     {
-        double secondsPerPart = 2 * BytesPerSlot(shape) / rates.Bytes;
-        double flopsPerPage = 4.0 * KvCache.PageSize * shape.HeadDim * _vectorsPerItem[(int)ItemClass.WideNode];
+        double secondsPerPart = SecondsPerPart(shape);
         int numReaders = rates.NumMultiprocessors * SequenceBlocks;
         var sequences = new WorkBalance(bytesPerPage * SecondsPerByte, SecondsPerSequenceTask, MinSequencePages);
-        var nodes = new WorkBalance(flopsPerPage / nodeFlops, SecondsPerNodeTask, MinPagesPerSplit);
+        var nodes = new WorkBalance(NodeFlopsPerPage(shape) / nodeFlops, SecondsPerNodeTask, MinPagesPerSplit);
         double sequenceBytes = 0;
         Span<long> pages = stackalloc long[AttentionKernels.NumClasses];
-        foreach (AttentionSegment segment in _plan.Segments)
+        for (int i = 0; i < _plan.Segments.Length; i++)
         {
-            if (segment.NumKeys == 0) continue;
+            AttentionSegment segment = _plan.Segments[i];
+            if (segment.NumKeys == 0 || _folding.IsFolded(i)) continue;
             ItemClass itemClass = ClassOf(segment);
             long numTiles = ((long)segment.NumRows * _groupSize + _vectorsPerItem[(int)itemClass] - 1) / _vectorsPerItem[(int)itemClass] * shape.NumKvHeads;
             pages[(int)itemClass] += numTiles * segment.NumPages;
             if (itemClass is ItemClass.Sequence or ItemClass.ShortSequence)
             {
-                sequences.Add(segment.NumPages, numTiles, segment.NumRows);
+                sequences.Add(segment.NumPages + CountFolded(i).Pages, numTiles, segment.NumRows);
                 sequenceBytes += numTiles * (bytesPerPage / KvCache.PageSize) * segment.NumKeys;
             }
             if (itemClass == ItemClass.WideNode) nodes.Add(segment.NumPages, numTiles, segment.NumRows);
@@ -164,8 +205,10 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         }
     }
 
-    private int CountSplits(in AttentionSegment segment)
+    private int CountSplits(int index)
     {
+        if (_folding.IsFolded(index)) return 0;
+        AttentionSegment segment = _plan.Segments[index];
         int pagesPerSplit = _pagesPerSplit[(int)ClassOf(segment)];
         return segment.NumPages / pagesPerSplit + (segment.NumPages % pagesPerSplit == 0 ? 0 : 1);
     }
@@ -181,7 +224,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             AttentionSegment segment = _plan.Segments[i];
             _segmentParts[i] = NumSegmentRows;
             NumSegmentRows += segment.NumRows;
-            int numSplits = CountSplits(segment);
+            int numSplits = CountSplits(i);
             foreach (ref int count in _numParts.AsSpan(segment.FirstRow, segment.NumRows)) count += numSplits;
         }
         Ensure(ref _partSlots, NumSegmentRows);
@@ -202,28 +245,43 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         }
         NumSlots = Math.Max(NumSlots, numSlots);
         foreach (List<AttentionItem> items in _waveItems) items.Clear();
+        _nextItems.Clear();
         for (int i = 0; i < _plan.Segments.Length; i++)
         {
             AttentionSegment segment = _plan.Segments[i];
             int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
-            if (first >= end || segment.NumKeys == 0) continue;
+            if (first >= end || segment.NumKeys == 0 || _folding.IsFolded(i)) continue;
             AssignParts(i, segment, first, end);
             AddItems(i, segment, first, end);
         }
-        var ranges = new (int First, int Count)[_waveItems.Length];
-        for (int i = 0; i < ranges.Length; i++)
-        {
-            // The longest first, so that the last blocks to start are short ones.
-            ranges[i] = (_items.Count, _waveItems[i].Count);
-            _items.AddRange(_waveItems[i].OrderByDescending(item => item.NumKeys));
-        }
+        var ranges = new ItemRange[_waveItems.Length];
+        for (int i = 0; i < ranges.Length; i++) ranges[i] = PlaceItems(_waveItems[i]);
         _waves.Add(new AttentionWave(ranges, firstMergeRow, _mergeRows.Count / 3 - firstMergeRow, maxParts));
         return endRow;
     }
 
+    /// <summary>Puts the items of a class behind those of others: the longest tasks first, so that the last blocks to start are short ones.</summary>
+    private ItemRange PlaceItems(List<AttentionItem> tasks)
+    {
+        int first = _items.Count, numTasks = tasks.Count;
+        _items.AddRange(tasks.OrderByDescending(CountKeys).Select(Moved));
+        if (numTasks > 0 && tasks == _waveItems[(int)(_hasShortSequences ? ItemClass.ShortSequence : ItemClass.Sequence)]) _items.AddRange(_nextItems.Select(Moved));
+        return new ItemRange(first, numTasks, _items.Count - first);
+
+        // Items that others name as the next were counted from 1.
+        AttentionItem Moved(AttentionItem item) => item.Next == 0 ? item : item.WithNext(item.Next - 1 + numTasks);
+
+        int CountKeys(AttentionItem item)
+        {
+            int keys = item.NumKeys;
+            for (; item.Next > 0; keys += item.NumKeys) item = _nextItems[item.Next - 1];
+            return keys;
+        }
+    }
+
     private void AssignParts(int index, in AttentionSegment segment, int first, int end)
     {
-        int numSplits = CountSplits(segment);
+        int numSplits = CountSplits(index);
         for (int row = first; row < end; row++)
         {
             _partSlots[_segmentParts[index] + row - segment.FirstRow] = _numParts[row] == 1 ? NoPart : _firstSlots[row] + _numAssigned[row];
@@ -235,7 +293,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     {
         ItemClass itemClass = ClassOf(segment);
         int pagesPerSplit = _pagesPerSplit[(int)itemClass], vectorsPerItem = _vectorsPerItem[(int)itemClass];
-        int numVectors = checked((endRow - firstRow) * _groupSize), numSplits = CountSplits(segment);
+        int numVectors = checked((endRow - firstRow) * _groupSize), numSplits = CountSplits(index);
         int firstPart = _segmentParts[index] + firstRow - segment.FirstRow;
         for (int split = 0; split < numSplits; split++)
         {
@@ -246,13 +304,29 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             // Tiles that read the same keys stand side by side, so that all but one find them in the L2 cache.
             for (int vector = 0; vector < numVectors; vector += vectorsPerItem)
             {
-                _waveItems[(int)itemClass].Add(new AttentionItem(
+                var item = new AttentionItem(
                     segment.FirstPage + page, firstSlot, numKeys, segment.FirstPosition + firstKey, checked(firstRow * _groupSize + vector),
-                    Math.Min(vectorsPerItem, numVectors - vector), firstPart + vector / _groupSize,
-                    2 * split + (segment.Mask == AttentionMask.Causal ? 1 : 0)));
+                    Math.Min(vectorsPerItem, numVectors - vector), firstPart + vector / _groupSize, 2 * split + MaskBit(segment));
+                _waveItems[(int)itemClass].Add(split == 0 ? BehindFolded(_folding.FirstLink(index), item) : item);
             }
         }
     }
+
+    /// <summary>The first item of a task that reads the segments of some links, and then an item.</summary>
+    private AttentionItem BehindFolded(int link, AttentionItem item)
+    {
+        if (link < 0) return item;
+        (int segment, int next) = _folding.LinkAt(link);
+        AttentionSegment folded = _plan.Segments[segment];
+        _nextItems.Add(BehindFolded(next, item));
+        return (item with
+        {
+            FirstPage = folded.FirstPage, SlotAndNext = folded.FirstSlot, NumKeys = folded.NumKeys, FirstPosition = folded.FirstPosition,
+            SplitAndMask = MaskBit(folded),
+        }).WithNext(_nextItems.Count);
+    }
+
+    private static int MaskBit(in AttentionSegment segment) => segment.Mask == AttentionMask.Causal ? 1 : 0;
 
     private static void Ensure(ref int[] array, int length)
     {

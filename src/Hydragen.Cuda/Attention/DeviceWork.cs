@@ -15,7 +15,7 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
     // Two counters for each class of items, which the kernels leave at zero.
     private const int TicketsPerClass = 2;
 
-    // Of each class of a wave how many items there are, and how many rows are merged.
+    // Of each class of a wave how many items start a task, and how many rows are merged.
     private const int CountsPerWave = AttentionKernels.NumClasses + 1;
 
     private readonly DeviceScratch _lists = new(device), _parts = new(device), _slopes = new(device);
@@ -66,9 +66,9 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
             AttentionWave wave = Work.Waves[index];
             for (int i = 0; i < AttentionKernels.NumClasses; i++)
             {
-                (int first, int count) = wave.Items[i];
-                MemoryMarshal.AsBytes(Work.Items.Slice(first, count)).CopyTo(_staging.AsSpan(_itemOffsets[index * AttentionKernels.NumClasses + i]));
-                counts[index * CountsPerWave + i] = count;
+                ItemRange range = wave.Items[i];
+                MemoryMarshal.AsBytes(Work.Items.Slice(range.First, range.Count)).CopyTo(_staging.AsSpan(_itemOffsets[index * AttentionKernels.NumClasses + i]));
+                counts[index * CountsPerWave + i] = range.NumTasks;
             }
             counts[(index + 1) * CountsPerWave - 1] = wave.NumMergeRows;
         }
@@ -107,7 +107,7 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         {
             for (int i = 0; i < AttentionKernels.NumClasses; i++)
             {
-                key.Add(Bound(Work.Waves[wave].Items[i].Count));
+                key.Add(Bound(Work.Waves[wave].Items[i].NumTasks));
                 key.Add(_itemOffsets[wave * AttentionKernels.NumClasses + i]);
             }
             key.Add(Bound(Work.Waves[wave].NumMergeRows));

@@ -1,7 +1,7 @@
 // Attention of few vectors over keys that nobody else reads: bound by memory, so keys stand where matrix instructions are wide
-// and vectors where they are narrow. A task is an item, up to 8 vectors, and a key/value head. TASK_WARPS warps share a task: they take
-// turns at its slices of SLOTS slots, each with its own softmax, and meet once at the end. While they compute a slice the next one, be it of
-// the next task, is on its way; single warps are so many that they need not.
+// and vectors where they are narrow. A task is an item of up to 8 vectors with those that it names as next, and a key/value head. TASK_WARPS
+// warps share a task: they take turns at its slices of SLOTS slots, each with its own softmax, and meet once at the end. While they compute a
+// slice the next one, be it of the next task, is on its way; single warps are so many that they need not.
 // Grid: any number of blocks of WARPS * 32 threads, which share all tasks: whole blocks take tickets, single warps a fixed share, because
 // tickets would take longer than their tasks. STORAGE is a 16-bit type, also that of the queries, or bytes, which meet 16-bit queries as FP16.
 // Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
@@ -23,7 +23,7 @@
 // Blocks of a multiprocessor; large heads need the registers of several.
 #define MIN_BLOCKS (HEAD_DIM > 128 ? 1 : TASK_WARPS > 1 || LOGIT_OPTIONS || IS_BYTE || HEAD_DIM % 64 != 0 ? 3 : 4)
 
-// A task, and the slices of a warp in it, counted from the slice with slot 0 of the item's first page.
+// An item of a task, and the slices of a warp in it, counted from the slice with slot 0 of the item's first page.
 struct Task
 {
     AttentionItem item;
@@ -32,11 +32,11 @@ struct Task
     int end_slice;
 };
 
-DEVICE Task task_of(const AttentionParameters& p, int index, int member, int lane)
+DEVICE Task task_of(const AttentionParameters& p, int item, int kv_head, int member, int lane)
 {
     Task task;
-    task.item = load_item(p.items + index / p.numKvHeads);
-    task.kv_head = index % p.numKvHeads;
+    task.item = load_item(p, item);
+    task.kv_head = kv_head;
     const KeyRange needed = needed_keys(p, task.item, lane);
     task.first_slice = (task.item.firstSlot + needed.first) / SLOTS;
     task.end_slice = needed.first < needed.end ? (task.item.firstSlot + needed.end - 1) / SLOTS + 1 : task.first_slice;
@@ -134,17 +134,31 @@ DEVICE float factor_of(const AttentionParameters& p, const Vectors& v, int j)
 #endif
 }
 
-// query_scale: that of vector lane / 4.
-DEVICE void start_vectors(const AttentionParameters& p, const Task& task, int lane, float query_scale, Vectors& v)
+// What vectors see of the keys of an item.
+DEVICE void set_keys(const AttentionParameters& p, const Task& task, int lane, Vectors& v)
 {
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
-        int i = lane % 4 * 2 + j, vector = task.item.firstVector + (i < task.item.numVectors ? i : 0);
-        v.visible[j] = visible_keys(p, task.item, row_of(p, vector));
+        const int i = lane % 4 * 2 + j, row = row_of(p, task.item.firstVector + (i < task.item.numVectors ? i : 0));
+        v.visible[j] = visible_keys(p, task.item, row);
 #if LOGIT_OPTIONS
+        v.distances[j] = task.item.firstPosition - p.rowPositions[row];
+#endif
+    }
+}
+
+// query_scale: that of vector lane / 4.
+DEVICE void start_vectors(const AttentionParameters& p, const Task& task, int lane, float query_scale, Vectors& v)
+{
+    set_keys(p, task, lane, v);
+#pragma unroll
+    for (int j = 0; j < 2; j++)
+    {
+        const int i = lane % 4 * 2 + j;
+#if LOGIT_OPTIONS
+        const int vector = task.item.firstVector + (i < task.item.numVectors ? i : 0);
         v.slopes[j] = p.alibiSlopes ? p.alibiSlopes[head_of(p, task.kv_head, vector)] : 0.0f;
-        v.distances[j] = task.item.firstPosition - p.rowPositions[row_of(p, vector)];
 #endif
 #if IS_BYTE
         v.scales[j] = shuffle_from(query_scale, i * 4);
@@ -408,7 +422,7 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
         index = next_tickets[0];
     }
     if (index >= num_tasks) return;
-    Task task = task_of(p, index, warp, lane);
+    Task task = task_of(p, index / p.numKvHeads, index % p.numKvHeads, warp, lane);
     u32 queries[PADDED_DIM / 16][2];
     float query_scale = 1.0f;
     Vectors v;
@@ -425,16 +439,21 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
         Task next = task;
         u32 next_queries[PADDED_DIM / 16][2];
         int next_slice = slice + TASK_WARPS;
-        const bool is_last = next_slice >= task.end_slice;
+        const bool ends_item = next_slice >= task.end_slice, is_last = ends_item && task.item.next == 0;
         if (is_last)
         {
             index = next_tickets[(num_done + 1) % 2];
             if (index < num_tasks)
             {
-                next = task_of(p, index, warp, lane);
+                next = task_of(p, index / p.numKvHeads, index % p.numKvHeads, warp, lane);
                 next_slice = next.first_slice;
                 load_queries(p, next, lane, next_queries, query_scale);
             }
+        }
+        else if (ends_item)
+        {
+            next = task_of(p, task.item.next, task.kv_head, warp, lane);
+            next_slice = next.first_slice;
         }
         if (next_slice < next.end_slice && index < num_tasks)
             load_slice(p, next, next_slice, page_of(p, next, next_slice), lane, shared_address(ring + (step ^ 1) * STAGE_BYTES));
@@ -470,6 +489,7 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
             }
             start_vectors(p, next, lane, query_scale, v);
         }
+        else if (ends_item) set_keys(p, next, lane, v);
         task = next;
         slice = next_slice;
     }
@@ -481,20 +501,26 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
     u8* const stage = shared_memory + warp * STAGE_BYTES;
     for (int index = blockIdx.x * WARPS + warp; index < num_tasks; index += gridDim.x * WARPS)
     {
-        const Task task = task_of(p, index, 0, lane);
+        Task task = task_of(p, index / p.numKvHeads, index % p.numKvHeads, 0, lane);
         u32 queries[PADDED_DIM / 16][2];
         float query_scale = 1.0f;
         Vectors v;
         load_queries(p, task, lane, queries, query_scale);
         start_vectors(p, task, lane, query_scale, v);
-        for (int slice = task.first_slice; slice < task.end_slice; slice++)
+        while (true)
         {
-            load_slice(p, task, slice, page_of(p, task, slice), lane, shared_address(stage));
-            copy_commit();
-            copy_wait<0>();
-            warp_barrier();
-            add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, task.item.numKeys, lane, shared_address(stage));
-            warp_barrier();
+            for (int slice = task.first_slice; slice < task.end_slice; slice++)
+            {
+                load_slice(p, task, slice, page_of(p, task, slice), lane, shared_address(stage));
+                copy_commit();
+                copy_wait<0>();
+                warp_barrier();
+                add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, task.item.numKeys, lane, shared_address(stage));
+                warp_barrier();
+            }
+            if (task.item.next == 0) break;
+            task = task_of(p, task.item.next, task.kv_head, 0, lane);
+            set_keys(p, task, lane, v);
         }
         add_lanes(v);
         store_warp(p, task, v, lane, stage);
