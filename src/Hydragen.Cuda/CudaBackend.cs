@@ -200,7 +200,7 @@ public sealed partial class CudaBackend : IComputeBackend
             parameters.NumItems = _work.NumItems(index, itemClass);
             parameters.Tickets = _work.Tickets(itemClass);
             parameters.NumFirstTasks = 0;
-            KernelVariant variant = variants.Of(itemClass, hasLogitOptions);
+            KernelVariant variant = variants.Of(itemClass, hasLogitOptions, _work.Work.HasNextItems);
             CudaKernel kernel = _kernels.Get(variant);
             long numTasks = count * shape.NumKvHeads;
             if (!variant.SharesTasks) kernel.Launch(count, shape.NumKvHeads, parameters);

@@ -29,7 +29,7 @@ public sealed class AttentionWorkTests
     public void Short_nodes_are_folded_into_their_sequences_and_long_ones_are_not()
     {
         Assert.Equal((1, 0), CountFolded(8, 64, 100));
-        Assert.Equal((0, 0), CountFolded(1024, 64, 100));
+        Assert.Equal((0, 0), CountFolded(1024, 512, 100));
         Assert.Equal((0, 0), CountFolded(8, 8192, 100));
         // A node of one sequence, and one without keys of its own behind it.
         Assert.Equal((1, 0), CountFolded(1, 100, 30));

@@ -53,7 +53,7 @@ internal static class Gpu
         {
             var kernels = new AttentionKernels(8 * i, type, device.MaxSharedBytes, device.ComputeCapability == KernelCompiler.Hopper);
             ItemClass[] classes = type == ElementType.Float32 ? [ItemClass.Scalar] : [ItemClass.Sequence, ItemClass.ShortSequence, ItemClass.NarrowNode, ItemClass.WideNode];
-            return (KernelVariant[])[.. classes.Select(c => kernels.Of(c, false)), kernels.Merge, new CacheKernels(8 * i, type).Write];
+            return (KernelVariant[])[.. classes.SelectMany(c => (KernelVariant[])[kernels.Of(c, false, false), kernels.Of(c, false, true)]).Distinct(), kernels.Merge, new CacheKernels(8 * i, type).Write];
         });
         Parallel.ForEach(variants, variant => compiler.Compile(variant));
         return backend;

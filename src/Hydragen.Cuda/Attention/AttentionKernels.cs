@@ -39,15 +39,17 @@ internal sealed class AttentionKernels
         Merge = MergeOf(1);
         MergeOfMany = MergeOf(MergeWarps);
         VectorsPerItem = [8, 8, 64, 128, ScalarWarps];
-        Sequence = Short = Narrow = Wide = [];
+        Sequence = Short = Continued = ShortContinued = Narrow = Wide = [];
         if (storage == ElementType.Float32) return;
 
         // Bytes are widened to 16 bits for many vectors, and as they are for few.
         int paddedDim = PageLayout.PaddedHeadDim(headDim, storage), slotBytes = 2 * paddedDim * sizeof(ushort), pageBytes = KvCache.PageSize * slotBytes;
         int sliceBytes = (storage.IsByte() ? 2 * SequenceSlots : SequenceSlots) * (PageLayout.SlotBytes(headDim, storage) + 2 * storage.ScaleSizeInBytes());
         TasksPerShortBlock = MaxSequenceWarps * SequenceStages * sliceBytes + SequenceStaticBytes <= maxSharedBytes ? MaxSequenceWarps : MaxSequenceWarps / 2;
-        Sequence = SequenceOf(TasksPerShortBlock, SequenceStages);
-        Short = SequenceOf(1, 1);
+        Sequence = SequenceOf(TasksPerShortBlock, SequenceStages, 0);
+        Continued = SequenceOf(TasksPerShortBlock, SequenceStages, 1);
+        Short = SequenceOf(1, 1, 0);
+        ShortContinued = SequenceOf(1, 1, 1);
         Narrow = Node(4) ?? throw new PlatformNotSupportedException($"A head of {headDim} elements needs more shared memory than the {maxSharedBytes} bytes of this GPU.");
         Wide = Node(8) ?? Narrow;
         if (ReferenceEquals(Wide, Narrow)) VectorsPerItem[(int)ItemClass.WideNode] = VectorsPerItem[(int)ItemClass.NarrowNode];
@@ -59,10 +61,10 @@ internal sealed class AttentionKernels
             VectorsPerItem[(int)ItemClass.NarrowNode] = VectorsPerItem[(int)ItemClass.Sequence];
         }
 
-        KernelVariant[] SequenceOf(int taskWarps, int stages) =>
+        KernelVariant[] SequenceOf(int taskWarps, int stages, int hasNext) =>
             WithOptions(
                 "attention_sequence",
-                $"{defines} WARPS={TasksPerShortBlock} TASK_WARPS={taskWarps}", TasksPerShortBlock,
+                $"{defines} WARPS={TasksPerShortBlock} TASK_WARPS={taskWarps} HAS_NEXT={hasNext}", TasksPerShortBlock,
                 TasksPerShortBlock * stages * sliceBytes, sharesTasks: true);
 
         KernelVariant MergeOf(int headWarps) =>
@@ -119,12 +121,17 @@ internal sealed class AttentionKernels
 
     private KernelVariant[] Short { get; }
 
+    // The same for tasks of several items.
+    private KernelVariant[] Continued { get; }
+
+    private KernelVariant[] ShortContinued { get; }
+
     private KernelVariant[] Narrow { get; }
 
     private KernelVariant[] Wide { get; }
 
     /// <summary>All kernels that this head size and type may run.</summary>
-    public IEnumerable<KernelVariant> All => ((KernelVariant[])[.. Sequence, .. Short, .. Narrow, .. Wide, Scalar, Merge, MergeOfMany]).Distinct();
+    public IEnumerable<KernelVariant> All => ((KernelVariant[])[.. Sequence, .. Short, .. Continued, .. ShortContinued, .. Narrow, .. Wide, Scalar, Merge, MergeOfMany]).Distinct();
 
     /// <summary>The constants that every kernel has.</summary>
     public static string Defines(int headDim, ElementType storage) => $"HEAD_DIM={headDim} STORAGE={(int)storage}";
@@ -132,10 +139,11 @@ internal sealed class AttentionKernels
     /// <summary>The kernel of a class.</summary>
     /// <param name="itemClass">The class.</param>
     /// <param name="hasLogitOptions">Whether logits are more than a positive factor times the dot product.</param>
-    public KernelVariant Of(ItemClass itemClass, bool hasLogitOptions) => itemClass switch
+    /// <param name="hasNextItems">Whether any task goes on with another item.</param>
+    public KernelVariant Of(ItemClass itemClass, bool hasLogitOptions, bool hasNextItems) => itemClass switch
     {
-        ItemClass.Sequence => Sequence[hasLogitOptions ? 1 : 0],
-        ItemClass.ShortSequence => Short[hasLogitOptions ? 1 : 0],
+        ItemClass.Sequence => (hasNextItems ? Continued : Sequence)[hasLogitOptions ? 1 : 0],
+        ItemClass.ShortSequence => (hasNextItems ? ShortContinued : Short)[hasLogitOptions ? 1 : 0],
         ItemClass.NarrowNode => Narrow[hasLogitOptions ? 1 : 0],
         ItemClass.WideNode => Wide[hasLogitOptions ? 1 : 0],
         _ => Scalar,

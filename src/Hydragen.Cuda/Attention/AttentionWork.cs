@@ -13,7 +13,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Bytes that the partial results of a wave may take.</summary>
     public const long DefaultWorkspaceBytes = 256 << 20;
 
-    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, MinSequencePages = 2, NoPart = -1;
+    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, MinSequencePages = 2, MaxSequenceTiles = 8, NoPart = -1;
 
     // Blocks of the sequence kernel on a multiprocessor.
     private const int SequenceBlocks = 3;
@@ -25,16 +25,13 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     // How fast nodes over bytes are beside those over 16-bit types (measured on an H200).
     private const double ByteNodeShare = 0.55;
 
-    // How fast keys come out of the L2 cache, beside memory.
-    private const double CacheShare = 1.5;
-
     private readonly int[] _pagesPerSplit = new int[AttentionKernels.NumClasses];
     private readonly List<AttentionItem> _items = [];
     private readonly List<AttentionWave> _waves = [];
     private readonly List<int> _mergeRows = [];
     private readonly List<AttentionItem>[] _waveItems = [[], [], [], [], []];
     private readonly List<AttentionItem> _nextItems = [];
-    private readonly NodeFolding _folding = new();
+    private readonly SegmentRoutes _routes = new();
     private int[] _numParts = [], _firstSlots = [], _numAssigned = [], _partSlots = [], _segmentParts = [];
     private AttentionPlan _plan = null!;
     private int _groupSize;
@@ -45,7 +42,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     public IReadOnlyList<AttentionWave> Waves => _waves;
 
     /// <summary>Shared nodes of the plan that each of their sequences reads by itself, because that is faster.</summary>
-    public int NumFolded => _folding.NumFolded;
+    public int NumFolded => _isScalar ? 0 : _routes.NumFolded;
 
     /// <summary>Items of all waves.</summary>
     public ReadOnlySpan<AttentionItem> Items => CollectionsMarshal.AsSpan(_items);
@@ -83,9 +80,10 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         _mergeRows.Clear();
         NumSlots = 0;
         MaxPage = -1;
+        HasNextItems = false;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
         double bytesPerPage = PageLayout.HeadBytes(shape.HeadDim, kvType), nodeFlops = kvType.IsByte() ? ByteNodeShare * rates.Flops : rates.Flops;
-        FoldNodes(shape, bytesPerPage, nodeFlops);
+        ChooseRoutes(shape, bytesPerPage, nodeFlops);
         _hasShortSequences = HasShortSequences();
         ChooseSplits(shape, bytesPerPage, nodeFlops);
         CountParts();
@@ -98,25 +96,25 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Blocks of the node kernel that leave the other multiprocessors to the sequences, so that both together finish soonest.</summary>
     public int NumNodeBlocks { get; private set; }
 
-    private ItemClass ClassOf(in AttentionSegment segment)
-    {
-        long numVectors = (long)segment.NumRows * _groupSize;
-        return _isScalar ? ItemClass.Scalar
-            : numVectors <= _vectorsPerItem[(int)ItemClass.Sequence] ? _hasShortSequences ? ItemClass.ShortSequence : ItemClass.Sequence
-            : numVectors <= _vectorsPerItem[(int)ItemClass.NarrowNode] ? ItemClass.NarrowNode
-            : ItemClass.WideNode;
-    }
+    /// <summary>Whether any task goes on with another item.</summary>
+    public bool HasNextItems { get; private set; }
 
-    private void FoldNodes(AttentionShape shape, double bytesPerPage, double nodeFlops)
+    private ItemClass ClassOf(int segment) => _isScalar ? ItemClass.Scalar
+        : _routes.IsSequence(segment) ? _hasShortSequences ? ItemClass.ShortSequence : ItemClass.Sequence
+        : (long)_plan.Segments[segment].NumRows * _groupSize <= _vectorsPerItem[(int)ItemClass.NarrowNode] ? ItemClass.NarrowNode
+        : ItemClass.WideNode;
+
+    private bool IsFolded(int segment) => !_isScalar && _routes.IsFolded(segment);
+
+    private void ChooseRoutes(AttentionShape shape, double bytesPerPage, double nodeFlops)
     {
-        if (_isScalar)
-        {
-            _folding.Clear(_plan);
-            return;
-        }
-        _folding.Decide(_plan, new FoldingCosts(
-            shape.GroupSize, shape.NumKvHeads, _vectorsPerItem[(int)ItemClass.Sequence], _vectorsPerItem[(int)ItemClass.WideNode],
-            rates.NumMultiprocessors * SequenceBlocks, rates.NumMultiprocessors, bytesPerPage * SecondsPerByte, bytesPerPage / (CacheShare * rates.Bytes),
+        if (_isScalar) return;
+        // Narrow nodes have a kernel of their own where they may have more vectors than sequences.
+        int perSequence = _vectorsPerItem[(int)ItemClass.Sequence];
+        bool hasNarrowNodes = _vectorsPerItem[(int)ItemClass.NarrowNode] > perSequence;
+        _routes.Decide(_plan, new KernelCosts(
+            shape.GroupSize, shape.NumKvHeads, perSequence, hasNarrowNodes ? perSequence : MaxSequenceTiles * perSequence,
+            _vectorsPerItem[(int)ItemClass.WideNode], rates.NumMultiprocessors, SequenceBlocks, bytesPerPage * SecondsPerByte,
             NodeFlopsPerPage(shape) / nodeFlops, SecondsPerSequenceTask, SecondsPerNodeTask, SecondsPerPart(shape)));
     }
 
@@ -129,9 +127,8 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     {
         for (int i = 0; i < _plan.Segments.Length; i++)
         {
-            AttentionSegment segment = _plan.Segments[i];
-            if (_folding.IsFolded(i) || (long)segment.NumRows * _groupSize > _vectorsPerItem[(int)ItemClass.Sequence]) continue;
-            if (segment.NumKeys + CountFolded(i).Keys > AttentionKernels.MaxShortKeys) return false;
+            if (_isScalar || !_routes.IsSequence(i)) continue;
+            if (_plan.Segments[i].NumKeys + CountFolded(i).Keys > AttentionKernels.MaxShortKeys) return false;
         }
         return true;
     }
@@ -139,9 +136,10 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     private (int Keys, int Pages) CountFolded(int segment)
     {
         int keys = 0, pages = 0;
-        for (int link = _folding.FirstLink(segment); link >= 0; link = _folding.LinkAt(link).Next)
+        if (_isScalar) return (keys, pages);
+        for (int link = _routes.FirstLink(segment); link >= 0; link = _routes.LinkAt(link).Next)
         {
-            AttentionSegment folded = _plan.Segments[_folding.LinkAt(link).Segment];
+            AttentionSegment folded = _plan.Segments[_routes.LinkAt(link).Segment];
             keys += folded.NumKeys;
             pages += folded.NumPages;
         }
@@ -159,8 +157,8 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         for (int i = 0; i < _plan.Segments.Length; i++)
         {
             AttentionSegment segment = _plan.Segments[i];
-            if (segment.NumKeys == 0 || _folding.IsFolded(i)) continue;
-            ItemClass itemClass = ClassOf(segment);
+            if (segment.NumKeys == 0 || IsFolded(i)) continue;
+            ItemClass itemClass = ClassOf(i);
             long numTiles = ((long)segment.NumRows * _groupSize + _vectorsPerItem[(int)itemClass] - 1) / _vectorsPerItem[(int)itemClass] * shape.NumKvHeads;
             pages[(int)itemClass] += numTiles * segment.NumPages;
             if (itemClass is ItemClass.Sequence or ItemClass.ShortSequence)
@@ -207,9 +205,9 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
 
     private int CountSplits(int index)
     {
-        if (_folding.IsFolded(index)) return 0;
+        if (IsFolded(index)) return 0;
         AttentionSegment segment = _plan.Segments[index];
-        int pagesPerSplit = _pagesPerSplit[(int)ClassOf(segment)];
+        int pagesPerSplit = _pagesPerSplit[(int)ClassOf(index)];
         return segment.NumPages / pagesPerSplit + (segment.NumPages % pagesPerSplit == 0 ? 0 : 1);
     }
 
@@ -250,7 +248,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         {
             AttentionSegment segment = _plan.Segments[i];
             int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
-            if (first >= end || segment.NumKeys == 0 || _folding.IsFolded(i)) continue;
+            if (first >= end || segment.NumKeys == 0 || IsFolded(i)) continue;
             AssignParts(i, segment, first, end);
             AddItems(i, segment, first, end);
         }
@@ -291,7 +289,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
 
     private void AddItems(int index, in AttentionSegment segment, int firstRow, int endRow)
     {
-        ItemClass itemClass = ClassOf(segment);
+        ItemClass itemClass = ClassOf(index);
         int pagesPerSplit = _pagesPerSplit[(int)itemClass], vectorsPerItem = _vectorsPerItem[(int)itemClass];
         int numVectors = checked((endRow - firstRow) * _groupSize), numSplits = CountSplits(index);
         int firstPart = _segmentParts[index] + firstRow - segment.FirstRow;
@@ -307,7 +305,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
                 var item = new AttentionItem(
                     segment.FirstPage + page, firstSlot, numKeys, segment.FirstPosition + firstKey, checked(firstRow * _groupSize + vector),
                     Math.Min(vectorsPerItem, numVectors - vector), firstPart + vector / _groupSize, 2 * split + MaskBit(segment));
-                _waveItems[(int)itemClass].Add(split == 0 ? BehindFolded(_folding.FirstLink(index), item) : item);
+                _waveItems[(int)itemClass].Add(split == 0 && !_isScalar ? BehindFolded(_routes.FirstLink(index), item) : item);
             }
         }
     }
@@ -316,7 +314,8 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     private AttentionItem BehindFolded(int link, AttentionItem item)
     {
         if (link < 0) return item;
-        (int segment, int next) = _folding.LinkAt(link);
+        HasNextItems = true;
+        (int segment, int next) = _routes.LinkAt(link);
         AttentionSegment folded = _plan.Segments[segment];
         _nextItems.Add(BehindFolded(next, item));
         return (item with

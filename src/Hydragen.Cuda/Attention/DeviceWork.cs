@@ -102,7 +102,7 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
     /// <summary>Adds to a key what the launches of attention depend on.</summary>
     public void AddTo(List<long> key)
     {
-        key.AddRange([_items, Pages, RowPositions, PartSlots, _mergeRows, _counts, PartOutput, PartSums, Work.Waves.Count, Work.NumNodeBlocks]);
+        key.AddRange([_items, Pages, RowPositions, PartSlots, _mergeRows, _counts, PartOutput, PartSums, Work.Waves.Count, Work.NumNodeBlocks, Work.HasNextItems ? 1 : 0]);
         for (int wave = 0; wave < Work.Waves.Count; wave++)
         {
             for (int i = 0; i < AttentionKernels.NumClasses; i++)

@@ -97,7 +97,7 @@ DEVICE void multiply_eight(float (&scores)[4], u32 query, int first_row, u32 key
 extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node(const AttentionParameters p)
 {
     if (blockIdx.x >= *p.numItems) return;
-    const AttentionItem item = load_item(p, blockIdx.x);
+    const AttentionItem item = p.items[blockIdx.x];
     const int kv_head = blockIdx.y;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     const u32 query_tile = shared_address(shared_memory), stages = query_tile + QUERY_BYTES;

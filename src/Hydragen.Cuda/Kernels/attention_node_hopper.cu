@@ -95,7 +95,7 @@ DEVICE int index_of(int n) { return blockIdx.x + n * gridDim.x; }
 DEVICE Task task_of(const AttentionParameters& p, int index, int lane)
 {
     Task task;
-    task.item = load_item(p, index / p.numKvHeads);
+    task.item = load_item(p.items + index / p.numKvHeads);
     task.kv_head = index % p.numKvHeads;
     const KeyRange needed = needed_keys(p, task.item, lane);
     task.first_page = (task.item.firstSlot + needed.first) / PAGE_SIZE;
@@ -280,7 +280,7 @@ DEVICE void produce_queries(const AttentionParameters& p, u32 memory, int thread
     for (int index = blockIdx.x; index < num_tasks(p); index += gridDim.x, use++)
     {
         barrier_wait(query_barrier(memory, QUERY_EMPTY, use), parity_of<QUERY_BUFFERS>(use) ^ 1);
-        load_query(p, load_item(p, index / p.numKvHeads), index % p.numKvHeads, queries_at(memory, use), thread, QUERY_WARPS * 32);
+        load_query(p, p.items[index / p.numKvHeads], index % p.numKvHeads, queries_at(memory, use), thread, QUERY_WARPS * 32);
         copy_commit();
         copy_wait<0>();
 #if IS_BYTE
@@ -423,7 +423,7 @@ DEVICE void consume(const AttentionParameters& p, u32 memory, int lane)
             if (lane == 0) barrier_arrive(stage_barrier(memory, VALUES_EMPTY, tile - 1));
         }
         // Read again: meanwhile the registers are needed.
-        store_pair(p, load_item(p, index_of(use) / p.numKvHeads), index_of(use) % p.numKvHeads, first_row_of_warp(), pair, output, lane);
+        store_pair(p, load_item(p.items + index_of(use) / p.numKvHeads), index_of(use) % p.numKvHeads, first_row_of_warp(), pair, output, lane);
     }
 }
 

@@ -52,7 +52,7 @@ DEVICE float value_element(const u8* image, int slot, int column)
 extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_scalar(const AttentionParameters p)
 {
     if (blockIdx.x >= *p.numItems) return;
-    const AttentionItem item = load_item(p, blockIdx.x);
+    const AttentionItem item = p.items[blockIdx.x];
     const int kv_head = blockIdx.y;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     if (warp >= item.numVectors) return;

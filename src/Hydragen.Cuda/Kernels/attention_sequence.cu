@@ -4,7 +4,8 @@
 // slice the next one, be it of the next task, is on its way; single warps are so many that they need not.
 // Grid: any number of blocks of WARPS * 32 threads, which share all tasks: whole blocks take tickets, single warps a fixed share, because
 // tickets would take longer than their tasks. STORAGE is a 16-bit type, also that of the queries, or bytes, which meet 16-bit queries as FP16.
-// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
+// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), HAS_NEXT (whether items may name a next), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that
+// is not positive).
 // Dynamic shared memory: for each warp STAGES slices of keys, values and their scales; a stage also holds results, outputs FP32
 // [MAX_VECTORS, RESULT_STRIDE] and sums [MAX_VECTORS, 2].
 #include "bytes.cuh"
@@ -27,6 +28,7 @@
 struct Task
 {
     AttentionItem item;
+    int next;  // the item that goes on with further keys of the same vectors; 0: the results are stored
     int kv_head;
     int first_slice;
     int end_slice;
@@ -35,7 +37,13 @@ struct Task
 DEVICE Task task_of(const AttentionParameters& p, int item, int kv_head, int member, int lane)
 {
     Task task;
-    task.item = load_item(p, item);
+    task.item = load_item(p.items + item);
+    task.next = 0;
+#if HAS_NEXT
+    // Both are in one word.
+    task.next = task.item.firstSlot / PAGE_SIZE;
+    task.item.firstSlot %= PAGE_SIZE;
+#endif
     task.kv_head = kv_head;
     const KeyRange needed = needed_keys(p, task.item, lane);
     task.first_slice = (task.item.firstSlot + needed.first) / SLOTS;
@@ -155,13 +163,12 @@ DEVICE void start_vectors(const AttentionParameters& p, const Task& task, int la
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
-        const int i = lane % 4 * 2 + j;
 #if LOGIT_OPTIONS
-        const int vector = task.item.firstVector + (i < task.item.numVectors ? i : 0);
+        const int i = lane % 4 * 2 + j, vector = task.item.firstVector + (i < task.item.numVectors ? i : 0);
         v.slopes[j] = p.alibiSlopes ? p.alibiSlopes[head_of(p, task.kv_head, vector)] : 0.0f;
 #endif
 #if IS_BYTE
-        v.scales[j] = shuffle_from(query_scale, i * 4);
+        v.scales[j] = shuffle_from(query_scale, (lane % 4 * 2 + j) * 4);
 #endif
         v.maxima[j] = -float_from_bits(INFINITY_BITS);
         v.sums[j] = 0.0f;
@@ -439,7 +446,7 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
         Task next = task;
         u32 next_queries[PADDED_DIM / 16][2];
         int next_slice = slice + TASK_WARPS;
-        const bool ends_item = next_slice >= task.end_slice, is_last = ends_item && task.item.next == 0;
+        const bool ends_item = next_slice >= task.end_slice, is_last = ends_item && task.next == 0;
         if (is_last)
         {
             index = next_tickets[(num_done + 1) % 2];
@@ -452,7 +459,7 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
         }
         else if (ends_item)
         {
-            next = task_of(p, task.item.next, task.kv_head, warp, lane);
+            next = task_of(p, task.next, task.kv_head, warp, lane);
             next_slice = next.first_slice;
         }
         if (next_slice < next.end_slice && index < num_tasks)
@@ -518,8 +525,8 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
                 add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, task.item.numKeys, lane, shared_address(stage));
                 warp_barrier();
             }
-            if (task.item.next == 0) break;
-            task = task_of(p, task.item.next, task.kv_head, 0, lane);
+            if (task.next == 0) break;
+            task = task_of(p, task.next, task.kv_head, 0, lane);
             set_keys(p, task, lane, v);
         }
         add_lanes(v);

@@ -90,8 +90,7 @@ DEVICE void store_element(void* destination, int type, long long index, float va
 struct AttentionItem
 {
     int firstPage;      // index into pages of the page with the first key
-    int firstSlot;      // slot of the first key in it
-    int next;           // index of the item that goes on with further keys of the same vectors; 0: the result is stored
+    int firstSlot;      // slot of the first key in it; in attention_sequence + PAGE_SIZE * the next item
     int numKeys;
     int firstPosition;  // absolute position of the first key
     int firstVector;
@@ -102,7 +101,7 @@ struct AttentionItem
 
 struct AttentionParameters
 {
-    const int4* items;           // [numItems, 2], items as load_item reads them, and behind them those that others name as the next
+    const AttentionItem* items;  // [numItems], and behind them those that others go on with
     const int* numItems;         // of this kernel
     int* tickets;                // of this kernel: (the next task, blocks that are done), zeros before and after
     const u64* pages;            // [pageTableLength], addresses
@@ -176,18 +175,14 @@ DEVICE KeyRange needed_keys(const AttentionParameters& p, const AttentionItem& i
     return range;
 }
 
-// Reads an item, in instructions of its own each time: where registers are short the compiler must not keep it. Words: firstPage,
-// firstSlot + PAGE_SIZE * next, numKeys, firstPosition, firstVector, numVectors, firstPart, splitAndMask.
-DEVICE AttentionItem load_item(const AttentionParameters& p, int index)
+// Reads an item, in instructions of its own each time: where registers are short the compiler must not keep it.
+DEVICE AttentionItem load_item(const AttentionItem* source)
 {
     AttentionItem item;
-    const int4* source = p.items + 2 * index;
     asm volatile("ld.global.nc.v4.s32 {%0, %1, %2, %3}, [%4];"
                  : "=r"(item.firstPage), "=r"(item.firstSlot), "=r"(item.numKeys), "=r"(item.firstPosition) : "l"(source));
     asm volatile("ld.global.nc.v4.s32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(item.firstVector), "=r"(item.numVectors), "=r"(item.firstPart), "=r"(item.splitAndMask) : "l"(source + 1));
-    item.next = item.firstSlot / PAGE_SIZE;
-    item.firstSlot %= PAGE_SIZE;
+                 : "=r"(item.firstVector), "=r"(item.numVectors), "=r"(item.firstPart), "=r"(item.splitAndMask) : "l"((const int*)source + 4));
     return item;
 }
 
