@@ -57,7 +57,7 @@ public sealed partial class CudaBackend : IComputeBackend
         Steps = new StepGraphs(_device, usesGraphs);
         _hasHopper = kernelSet == KernelSet.Hopper;
         Description = $"CUDA, {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors";
-        Kernels = KernelsFor(gpu.ComputeCapability, options.KernelSet);
+        Kernels = KernelsFor(gpu, options.KernelSet);
     }
 
     /// <summary>The GPU.</summary>
@@ -73,18 +73,19 @@ public sealed partial class CudaBackend : IComputeBackend
     public IReadOnlyList<KernelChoice> Kernels { get; }
 
     /// <summary>The kernels that a backend uses on a GPU, for people.</summary>
-    /// <param name="computeCapability">The GPU's.</param>
+    /// <param name="gpu">The GPU.</param>
     /// <param name="option">The set from the options, or null.</param>
     /// <exception cref="ArgumentException">The set is unknown.</exception>
     /// <exception cref="PlatformNotSupportedException">The set that was asked for cannot run on this GPU.</exception>
-    internal static IReadOnlyList<KernelChoice> KernelsFor(Version computeCapability, string? option)
+    internal static IReadOnlyList<KernelChoice> KernelsFor(CudaGpu gpu, string? option)
     {
-        KernelSet set = KernelSet.Select(option, computeCapability, out string reason);
+        KernelSet set = KernelSet.Select(option, gpu.ComputeCapability, out string reason);
         return
         [
             new KernelChoice("attention, keys of many vectors", set == KernelSet.Hopper ? "wgmma" : "mma.sync", reason),
-            new KernelChoice("attention, keys of up to 8 vectors", "mma.sync", "16-bit queries and a cache of their type, INT8 or FP8"),
+            new KernelChoice("attention, keys of few vectors", "mma.sync", "16-bit queries and a cache of their type, INT8 or FP8"),
             new KernelChoice("attention, other types", "scalar", "FP32 caches, FP32 queries, and 16-bit queries of another type than a 16-bit cache"),
+            SharingRule.Of(gpu.Rates, set == KernelSet.Hopper),
             new KernelChoice(
                 "matrix product", CudaEnvironment.MatrixLibraryVersion is null ? "none" : "cuBLASLt",
                 CudaEnvironment.MatrixLibraryVersion is { } version ? $"version {version}, the fastest of what it proposes for a shape" : CudaEnvironment.MissingMatrixLibrary),
@@ -184,6 +185,18 @@ public sealed partial class CudaBackend : IComputeBackend
         _work.Dispose();
         _kernels.Dispose();
         _device.Dispose();
+    }
+
+    /// <inheritdoc/>
+    public NodeSharing SharingOf(AttentionPlan plan, AttentionShape shape, ElementType queryType, KvCache cache)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentNullException.ThrowIfNull(plan);
+        CudaKvCache pages = Check.Cache(cache, 0, shape);
+        var work = new AttentionWork(_device.Rates, AttentionWork.DefaultWorkspaceBytes);
+        ElementType kvType = pages.Shape.ElementType;
+        work.Compile(plan, shape, kvType, VariantsOf(shape.HeadDim, kvType).VectorsPerItem, WeightTypeFor(queryType, kvType) == ElementType.Float32);
+        return work.Sharing;
     }
 
     private void Launch(int index, AttentionKernels variants, bool hasLogitOptions, AttentionShape shape, AttentionParameters parameters)

@@ -71,7 +71,10 @@ public sealed record CudaEnvironment(
             DriverStatus.Check(DriverApi.DeviceGet(out int device, i), "cuDeviceGet");
             DriverStatus.Check(DriverApi.DeviceTotalMem(out nuint bytes, device), "cuDeviceTotalMem");
             devices[i] = new CudaGpu(
-                CudaDevice.NameOf(device), CudaDevice.ComputeCapabilityOf(device), CudaDevice.Attribute(device, DeviceAttribute.MultiprocessorCount), (long)bytes);
+                CudaDevice.NameOf(device), CudaDevice.ComputeCapabilityOf(device), CudaDevice.Attribute(device, DeviceAttribute.MultiprocessorCount), (long)bytes)
+            {
+                Rates = DeviceRates.Of(device),
+            };
         }
         return devices;
     }

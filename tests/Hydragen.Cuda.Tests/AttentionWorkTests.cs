@@ -16,43 +16,49 @@ public sealed class AttentionWorkTests
         for (int seed = 0; seed < 30; seed++)
         {
             Scenario scenario = RandomTrees.Create(seed);
-            foreach (bool isScalar in (bool[])[false, true]) Verify(scenario, new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes), isScalar);
+            foreach ((int narrow, bool isScalar) in ((int, bool)[])[(64, false), (8, false), (64, true)])
+                Verify(scenario, new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes), narrow, isScalar);
         }
         var large = new Scenario(new AttentionShape(6, 2, 24), 5);
         int root = large.AddNode(-1, 2500), child = large.AddNode(root, 1100);
         large.AddSequence(root, 140, 1200);
         for (int i = 0; i < 70; i++) large.AddSequence(child, 1 + i % 2, 3 * i + 2);
-        Verify(large.Fill(), new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes), false);
+        large.Fill();
+        foreach (int narrow in (int[])[64, 8]) Verify(large, new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes), narrow, isScalar: false);
     }
 
     [Fact]
     public void Short_nodes_are_folded_into_their_sequences_and_long_ones_are_not()
     {
-        Assert.Equal((1, 0), CountFolded(8, 64, 100));
-        Assert.Equal((0, 0), CountFolded(1024, 512, 100));
-        Assert.Equal((0, 0), CountFolded(8, 8192, 100));
+        NodeSharing folded = new(0, 1), shared = new(1, 0), none = new(0, 0);
+        Assert.Equal((folded, true), SharingOf(8, 64, 100));
+        Assert.Equal((shared, false), SharingOf(1024, 512, 100));
+        Assert.Equal((shared, false), SharingOf(8, 8192, 100));
         // A node of one sequence, and one without keys of its own behind it.
-        Assert.Equal((1, 0), CountFolded(1, 100, 30));
-        Assert.Equal((0, 0), CountFolded(4, 100, 0));
+        Assert.Equal((none, true), SharingOf(1, 100, 30));
+        Assert.Equal((shared, false), SharingOf(4, 100, 0));
 
-        static (int, int) CountFolded(int numSequences, int prefix, int suffix)
+        static (NodeSharing, bool) SharingOf(int numSequences, int prefix, int suffix)
         {
             var scenario = new Scenario(new AttentionShape(8, 2, 128), 7);
             int root = scenario.AddNode(-1, prefix);
             for (int i = 0; i < numSequences; i++) scenario.AddSequence(root, 1, suffix);
             var work = new AttentionWork(new DeviceRates(132, 5e12, 4e12), long.MaxValue);
             work.Compile(scenario.Fill().Plan(), scenario.Shape, ElementType.BFloat16, [8, 8, 64, 128, 8], isScalar: false);
-            int numFolded = work.NumFolded;
+            (NodeSharing, bool) result = (work.Sharing, work.HasNextItems);
             work.Compile(scenario.Plan(), scenario.Shape, ElementType.BFloat16, [8, 8, 64, 128, 8], isScalar: true);
-            return (numFolded, work.NumFolded);
+            Assert.Equal(0, work.Sharing.NumFolded);
+            Assert.False(work.HasNextItems);
+            return result;
         }
     }
 
-    private static void Verify(Scenario scenario, AttentionWork work, bool isScalar)
+    // Narrow nodes have 8 vectors as on Hopper, where the sequence kernel computes what others have them for.
+    private static void Verify(Scenario scenario, AttentionWork work, int vectorsOfNarrow, bool isScalar)
     {
         AttentionPlan plan = scenario.Plan();
         int group = scenario.Shape.GroupSize;
-        int[] vectorsPerItem = [8, 8, 64, 128, 8];
+        int[] vectorsPerItem = [8, 8, vectorsOfNarrow, 128, 8];
         work.Compile(plan, scenario.Shape, ElementType.BFloat16, vectorsPerItem, isScalar);
         var keys = new List<int>[plan.NumRows * group];
         for (int i = 0; i < keys.Length; i++) keys[i] = [];

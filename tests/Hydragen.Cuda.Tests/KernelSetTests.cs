@@ -29,7 +29,7 @@ public sealed class KernelSetTests : IDisposable
         Assert.Equal("forced by HYDRAGEN_CUDA_KERNEL", reason);
         Assert.Equal("hopper", KernelSet.Select("hopper", Hopper, out reason).Name);
         Assert.Equal("forced by CudaOptions.KernelSet", reason);
-        Assert.Equal("mma.sync", CudaBackend.KernelsFor(Hopper, null)[0].Kernel);
+        Assert.Equal("mma.sync", CudaBackend.KernelsFor(new CudaGpu("a GPU", Hopper, 132, 1L << 36), null)[0].Kernel);
     }
 
     [Fact]

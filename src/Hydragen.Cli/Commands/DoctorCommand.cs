@@ -56,7 +56,7 @@ internal static class DoctorCommand
         {
             CudaGpu gpu = cuda.Devices[i];
             output.WriteLine($"gpu {i}     {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors, {StatisticsTable.Mebibytes(gpu.MemoryBytes)}");
-            foreach (KernelChoice kernel in CudaBackend.KernelsFor(gpu.ComputeCapability, option: null))
+            foreach (KernelChoice kernel in CudaBackend.KernelsFor(gpu, option: null))
                 output.WriteLine($"gpu {i}     {kernel.Operation}: {kernel.Kernel} ({kernel.Reason})");
         }
         foreach (string missing in cuda.Missing) output.WriteLine($"no cuda   {missing}");
@@ -116,7 +116,7 @@ internal static class DoctorCommand
             json.WriteString("compute_capability", gpu.ComputeCapability.ToString());
             json.WriteNumber("multiprocessors", gpu.NumMultiprocessors);
             json.WriteNumber("memory_bytes", gpu.MemoryBytes);
-            WriteKernels(json, CudaBackend.KernelsFor(gpu.ComputeCapability, option: null));
+            WriteKernels(json, CudaBackend.KernelsFor(gpu, option: null));
             json.WriteEndObject();
         }
         json.WriteEndArray();

@@ -17,6 +17,8 @@ internal static class StatisticsTable
         Row("prompt tokens, as the sequences see them", Count(statistics.PromptTokens));
         Row("prompt tokens computed", Count(statistics.ComputedPromptTokens));
         Row("shared tokens", $"{Count(statistics.SharedTokens)} at {statistics.SharingLevels} level{(statistics.SharingLevels == 1 ? "" : "s")}");
+        if (statistics.Nodes != default)
+            Row("shared nodes", $"{Count(statistics.Nodes.NumShared)} read once for all their sequences, {Count(statistics.Nodes.NumFolded)} with each of them");
         Row("sharing", statistics.SharingReason);
         Row("new tokens", Count(statistics.NewTokens));
         Row("prefill", Seconds(statistics.PrefillTime));

@@ -15,4 +15,7 @@ public readonly record struct AttentionSegment(
 {
     /// <summary>Entries of the page table that the keys touch.</summary>
     public int NumPages => NumKeys == 0 ? 0 : (FirstSlot + NumKeys - 1) / KvCache.PageSize + 1;
+
+    /// <summary>Whether several rows see all keys, as those of the sequences below a shared node do.</summary>
+    public bool IsNode => NumRows > 1 && NumKeys > 0 && Mask == AttentionMask.Full;
 }

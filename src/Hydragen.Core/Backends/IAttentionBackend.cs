@@ -27,6 +27,13 @@ public interface IAttentionBackend : IDisposable
     /// <param name="kvType">Type of the cache.</param>
     ElementType WeightTypeFor(ElementType queryType, ElementType kvType);
 
+    /// <summary>How the shared nodes of a plan are computed; by default all of them are read once.</summary>
+    /// <param name="plan">Rows and segments.</param>
+    /// <param name="shape">Heads.</param>
+    /// <param name="queryType">Type of the queries.</param>
+    /// <param name="cache">Keys and values.</param>
+    NodeSharing SharingOf(AttentionPlan plan, AttentionShape shape, ElementType queryType, KvCache cache) => NodeSharing.Of(plan);
+
     /// <summary>Attention of a plan's rows over cached keys: the segments' partial results, merged in FP32.</summary>
     /// <param name="plan">Rows and segments.</param>
     /// <param name="shape">Heads.</param>

@@ -13,7 +13,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Bytes that the partial results of a wave may take.</summary>
     public const long DefaultWorkspaceBytes = 256 << 20;
 
-    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, MinSequencePages = 2, MaxSequenceTiles = 8, NoPart = -1;
+    private const int BlocksPerMultiprocessor = 4, MinPagesPerSplit = 4, MinSequencePages = 2, MaxSequenceTiles = 32, NoPart = -1;
 
     // Blocks of the sequence kernel on a multiprocessor.
     private const int SequenceBlocks = 3;
@@ -41,8 +41,21 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Waves in order.</summary>
     public IReadOnlyList<AttentionWave> Waves => _waves;
 
-    /// <summary>Shared nodes of the plan that each of their sequences reads by itself, because that is faster.</summary>
-    public int NumFolded => _isScalar ? 0 : _routes.NumFolded;
+    /// <summary>How the shared nodes of the plan are computed.</summary>
+    public NodeSharing Sharing
+    {
+        get
+        {
+            int numShared = 0, numFolded = 0;
+            for (int i = 0; i < _plan.Segments.Length; i++)
+            {
+                if (!_plan.Segments[i].IsNode) continue;
+                if (IsFolded(i)) numFolded++;
+                else numShared++;
+            }
+            return new NodeSharing(numShared, numFolded);
+        }
+    }
 
     /// <summary>Items of all waves.</summary>
     public ReadOnlySpan<AttentionItem> Items => CollectionsMarshal.AsSpan(_items);

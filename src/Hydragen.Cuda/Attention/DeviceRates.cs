@@ -10,8 +10,12 @@ internal sealed record DeviceRates(int NumMultiprocessors, double Flops, double 
     // peak the kernels reach (measured on an H200: 730 TFLOP/s, 4.4 TB/s).
     private const double FlopsPerCycle = 4096, ComputeShare = 0.69, MemoryShare = 0.90;
 
-    /// <summary>From what the driver tells.</summary>
-    public static DeviceRates Of(int numMultiprocessors, int clockKilohertz, int memoryClockKilohertz, int memoryBusBits) => new(
-        numMultiprocessors, Math.Max(1, clockKilohertz) * 1e3 * FlopsPerCycle * ComputeShare,
-        Math.Max(1, memoryClockKilohertz) * 2e3 * Math.Max(8, memoryBusBits) / 8 * MemoryShare);
+    /// <summary>From what the driver tells of a device.</summary>
+    public static DeviceRates Of(int device)
+    {
+        int numMultiprocessors = CudaDevice.Attribute(device, DeviceAttribute.MultiprocessorCount), clock = CudaDevice.Attribute(device, DeviceAttribute.ClockKilohertz);
+        int memoryClock = CudaDevice.Attribute(device, DeviceAttribute.MemoryClockKilohertz), busBits = CudaDevice.Attribute(device, DeviceAttribute.MemoryBusBits);
+        return new DeviceRates(
+            numMultiprocessors, Math.Max(1, clock) * 1e3 * FlopsPerCycle * ComputeShare, Math.Max(1, memoryClock) * 2e3 * Math.Max(8, busBits) / 8 * MemoryShare);
+    }
 }

@@ -16,8 +16,8 @@ internal sealed class SegmentRoutes
     // what it costs; and how much longer keys take that several items of the sequence kernel read.
     private const double NodeSeconds = 7e-6, MergeSeconds = 2.5e-6, SecondsPerItem = 0.3e-6, LoneShare = 0.57, SlotsPerStep = 16, PartFactor = 3, TilesFactor = 2;
 
-    // From so many rounds of blocks on they do not end together.
-    private const int ManyRounds = 4;
+    // From so many rounds of blocks on they do not end together; from so many pages on keys are cut where blocks have nothing to do.
+    private const int ManyRounds = 4, ManyPages = 8;
 
     private const int None = -1;
 
@@ -33,9 +33,6 @@ internal sealed class SegmentRoutes
     private Route[] _routes = [];
     private AttentionPlan _plan = null!;
     private KernelCosts _costs;
-
-    /// <summary>Segments that are folded.</summary>
-    public int NumFolded { get; private set; }
 
     /// <summary>Decides for all segments of a plan.</summary>
     /// <param name="plan">The plan.</param>
@@ -89,7 +86,6 @@ internal sealed class SegmentRoutes
     /// <returns>Seconds that sharing would gain over this, its kernels included; infinite when the node kernel runs anyway.</returns>
     private double Fold(bool isForced)
     {
-        NumFolded = 0;
         _links.Clear();
         Array.Fill(_firstLinks, None);
         ChooseKernels();
@@ -107,7 +103,7 @@ internal sealed class SegmentRoutes
                 if (isForced || difference <= 0)
                 {
                     gain += Math.Max(0, difference);
-                    kernels = Math.Max(kernels, isSequence ? MergeSeconds : NodeSeconds);
+                    kernels = Math.Max(kernels, !isSequence ? NodeSeconds : IsMerged(segment, numOwners) ? 0 : MergeSeconds);
                     Link(i, segment);
                     continue;
                 }
@@ -135,7 +131,6 @@ internal sealed class SegmentRoutes
     private void Link(int index, in AttentionSegment segment)
     {
         _routes[index] = Route.Folded;
-        NumFolded++;
         for (int row = segment.FirstRow; row < segment.FirstRow + segment.NumRows; row += _plan.Segments[_owners[row]].NumRows)
         {
             _links.Add((index, _firstLinks[_owners[row]]));
@@ -144,6 +139,11 @@ internal sealed class SegmentRoutes
     }
 
     private double NumVectors(in AttentionSegment segment) => (double)segment.NumRows * _costs.GroupSize;
+
+    /// <summary>Whether rows have several partial results anyway, since their own keys are cut so that all multiprocessors have work.</summary>
+    private bool IsMerged(in AttentionSegment segment, int numOwners) =>
+        _plan.Segments[_owners[segment.FirstRow]].NumPages >= ManyPages
+        && (long)numOwners * _costs.NumKvHeads < (long)_costs.NumMultiprocessors * _costs.BlocksPerMultiprocessor;
 
     private double FoldedSeconds(in AttentionSegment segment, int numOwners)
     {

@@ -21,9 +21,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         NumMultiprocessors = Attribute(_device, DeviceAttribute.MultiprocessorCount);
         MaxSharedBytes = Attribute(_device, DeviceAttribute.MaxSharedMemoryPerBlockOptin);
         L2Bytes = Attribute(_device, DeviceAttribute.L2CacheBytes);
-        Rates = DeviceRates.Of(
-            NumMultiprocessors, Attribute(_device, DeviceAttribute.ClockKilohertz), Attribute(_device, DeviceAttribute.MemoryClockKilohertz),
-            Attribute(_device, DeviceAttribute.MemoryBusBits));
+        Rates = DeviceRates.Of(_device);
         Context = new PrimaryContext(_device);
         Context.MakeCurrent();
         Stream = new CudaStream(Context);

@@ -20,6 +20,9 @@ public sealed record GenerationStatistics
     /// <summary>Depth of the tree of shared nodes.</summary>
     public required int SharingLevels { get; init; }
 
+    /// <summary>How the first decode step computed the shared nodes: once for all their sequences, or with each of them.</summary>
+    public NodeSharing Nodes { get; init; }
+
     /// <summary>Tokens generated.</summary>
     public required long NewTokens { get; init; }
 

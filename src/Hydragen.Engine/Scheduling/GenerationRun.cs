@@ -24,6 +24,7 @@ internal sealed class GenerationRun : IDisposable
     private int _numAdmitted;
     private int _numFinished;
     private int _decodeSteps;
+    private NodeSharing _nodes;
     private int _peakBatchSize;
     private long _newTokens;
 
@@ -151,6 +152,7 @@ internal sealed class GenerationRun : IDisposable
         if (_decoder is not null) hasTokens = _decoder.Step(_active);
         else DecodeWithLogits();
         if (hasTokens) _decodeSteps++;
+        if (_decodeSteps == 1 && _context.Step.Plan is { } plan) _nodes = _context.Model.SharingOf(plan, _context.Cache);
         int kept = 0;
         for (int i = 0; i < _active.Count; i++)
         {
@@ -255,6 +257,7 @@ internal sealed class GenerationRun : IDisposable
         ComputedPromptTokens = _prefill.TokensDone,
         SharedTokens = _forest.SharedTokens,
         SharingLevels = _forest.SharingLevels,
+        Nodes = _nodes,
         NewTokens = _newTokens,
         DecodeSteps = _decodeSteps,
         PeakBatchSize = _peakBatchSize,

@@ -26,7 +26,6 @@ internal sealed class StepBuilder(PageAllocator allocator)
     private readonly List<PlanSequence> _sequences = [];
     private readonly List<PrefixNode> _path = [];
     private readonly TreePlanner _planner = new();
-    private AttentionPlan? _plan;
     private long _step;
 
     public ReadOnlySpan<int> TokenIds => CollectionsMarshal.AsSpan(_tokenIds);
@@ -36,6 +35,9 @@ internal sealed class StepBuilder(PageAllocator allocator)
     public ReadOnlySpan<int> LogitRows => CollectionsMarshal.AsSpan(_logitRows);
 
     public int NumRows => _tokenIds.Count;
+
+    /// <summary>What <see cref="Build"/> built last, and refills the next time.</summary>
+    public AttentionPlan? Plan { get; private set; }
 
     public void Clear()
     {
@@ -87,8 +89,8 @@ internal sealed class StepBuilder(PageAllocator allocator)
 
     public AttentionPlan Build(SharingMode mode)
     {
-        _plan = _planner.Plan(CollectionsMarshal.AsSpan(_nodes), CollectionsMarshal.AsSpan(_sequences), mode, _plan);
-        return _plan;
+        Plan = _planner.Plan(CollectionsMarshal.AsSpan(_nodes), CollectionsMarshal.AsSpan(_sequences), mode, Plan);
+        return Plan;
     }
 
     /// <summary>Makes a node and those above it known to this step, parents first; returns its index.</summary>

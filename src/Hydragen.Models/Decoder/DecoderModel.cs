@@ -137,6 +137,11 @@ public sealed class DecoderModel : IDisposable
     /// <summary>Creates a cache that fits the model.</summary>
     public KvCache CreateKvCache(int numPages) => Backend.CreateKvCache(KvCacheShape, numPages);
 
+    /// <summary>How the shared nodes of a plan are computed.</summary>
+    /// <param name="plan">The plan of a step.</param>
+    /// <param name="cache">A cache of this model.</param>
+    public NodeSharing SharingOf(AttentionPlan plan, KvCache cache) => Backend.SharingOf(plan, _share.Heads, ComputeType, cache);
+
     /// <summary>
     /// Computes one step: appends the keys and values of the rows to the cache and yields logits of chosen rows. Allocates
     /// nothing after the first calls.

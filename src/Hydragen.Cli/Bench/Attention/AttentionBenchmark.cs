@@ -148,6 +148,7 @@ internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup 
                 : new AttentionMeasurement(cell, mode, memory.LayersFor(mode), calls[i], seconds[i], state, null)
                 {
                     Memory = memories.TryGetValue(mode, out (long, long) bytes) ? bytes : null,
+                    Nodes = workload!.SharingOf(mode, cell.Suffix),
                 };
         })];
 

@@ -1,3 +1,5 @@
+using Hydragen.Core;
+
 namespace Hydragen.Cli.Bench;
 
 /// <summary>One mode of one cell.</summary>
@@ -13,6 +15,9 @@ internal sealed record AttentionMeasurement(
 {
     /// <summary>The most device memory that the mode was seen to use, and what its cache, queries and outputs need; null when not measured.</summary>
     public (long UsedBytes, long NeededBytes)? Memory { get; init; }
+
+    /// <summary>How the nodes were computed; null when it did not run.</summary>
+    public NodeSharing? Nodes { get; init; }
 
     public Spread Time => Spread.Of(Seconds);
 

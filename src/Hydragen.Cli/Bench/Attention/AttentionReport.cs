@@ -102,6 +102,11 @@ internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates
         _cells.WriteRates(json, row);
         if (rates.LimitSeconds(row.Cell, row.Mode) is { } limit) json.WriteNumber("limit_ms", limit * 1e3);
         if (ratio is not null) json.WriteSpread("ratio_to_hydragen", ratio.Value);
+        if (row.Nodes is { } nodes)
+        {
+            json.WriteNumber("shared_nodes", nodes.NumShared);
+            json.WriteNumber("folded_nodes", nodes.NumFolded);
+        }
         if (row.Memory is { } memory)
         {
             json.WriteNumber("memory_bytes", memory.UsedBytes);

@@ -67,11 +67,14 @@ internal sealed class AttentionWorkload : IDisposable
     public void Run(AttentionMode mode, int suffix)
     {
         KvCache cache = CacheOf(mode)!;
-        if (!_plans.TryGetValue((mode, suffix), out AttentionPlan? plan)) _plans.Add((mode, suffix), plan = Plan(mode, suffix));
+        AttentionPlan plan = PlanOf(mode, suffix);
         int layer = _nextLayer[(int)mode];
         _nextLayer[(int)mode] = (layer + 1) % cache.Shape.NumLayers;
         _backend.Attention(plan, _cell.Shape, AttentionOptions.Default, _query, cache, layer, _output, logSumExp: null);
     }
+
+    /// <summary>How a mode's nodes are computed.</summary>
+    public NodeSharing SharingOf(AttentionMode mode, int suffix) => _backend.SharingOf(PlanOf(mode, suffix), _cell.Shape, _setup.QueryType, CacheOf(mode)!);
 
     /// <summary>Runs a mode on the first layer, whose content is the same in all modes, and returns its output.</summary>
     public float[] RunFirstLayer(AttentionMode mode, int suffix)
@@ -129,6 +132,12 @@ internal sealed class AttentionWorkload : IDisposable
             }
             yield return new TokenRun(slot, _cell.Suffix, i, 0);
         }
+    }
+
+    private AttentionPlan PlanOf(AttentionMode mode, int suffix)
+    {
+        if (!_plans.TryGetValue((mode, suffix), out AttentionPlan? plan)) _plans.Add((mode, suffix), plan = Plan(mode, suffix));
+        return plan;
     }
 
     private AttentionPlan Plan(AttentionMode mode, int suffix)
