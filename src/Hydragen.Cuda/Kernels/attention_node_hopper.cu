@@ -274,10 +274,12 @@ DEVICE void produce(const AttentionParameters& p, u32 memory, int image, int lan
 
 DEVICE float* query_scales_at(u32 task) { return (float*)(shared_memory + QUERY_SCALES_OFFSET) + task % QUERY_BUFFERS * ROWS; }
 
+// Copies the queries of the block's later tasks.
 DEVICE void produce_queries(const AttentionParameters& p, u32 memory, int thread)
 {
-    int use = 0;
-    for (int index = blockIdx.x; index < num_tasks(p); index += gridDim.x, use++)
+    int use = 1;
+    if (thread % 32 == 0) barrier_arrive(query_barrier(memory, QUERY_FULL, 0));
+    for (int index = index_of(use); index < num_tasks(p); index += gridDim.x, use++)
     {
         barrier_wait(query_barrier(memory, QUERY_EMPTY, use), parity_of<QUERY_BUFFERS>(use) ^ 1);
         load_query(p, p.items[index / p.numKvHeads], index % p.numKvHeads, queries_at(memory, use), thread, QUERY_WARPS * 32);
@@ -349,6 +351,21 @@ DEVICE void multiply_eight(
     }
 }
 
+// The consumers copy the first queries themselves: they are many, and would only wait.
+DEVICE void load_first_queries(const AttentionParameters& p, u32 memory)
+{
+    const int thread = threadIdx.x - (THREADS - CONSUMER_THREADS);
+    load_query(p, load_item(p.items + blockIdx.x / p.numKvHeads), blockIdx.x % p.numKvHeads, queries_at(memory, 0), thread, CONSUMER_THREADS);
+    copy_commit();
+    copy_wait<0>();
+#if IS_BYTE
+    named_barrier(CONSUMERS, CONSUMER_THREADS);
+    normalise_query(p, shared_memory + (queries_at(memory, 0) - memory), query_scales_at(0), thread, CONSUMER_THREADS);
+#endif
+    async_fence();
+    named_barrier(CONSUMERS, CONSUMER_THREADS);
+}
+
 // The first of the 16 rows of a consuming warp.
 DEVICE int first_row_of_warp() { return threadIdx.x / 32 * 16 - (THREADS - CONSUMER_THREADS) / 32 * 16; }
 
@@ -356,6 +373,7 @@ DEVICE void consume(const AttentionParameters& p, u32 memory, int lane)
 {
     const int group = uniform(threadIdx.x / 128) - 1;
     int use = 0, tile = 0;
+    if (index_of(0) < num_tasks(p)) load_first_queries(p, memory);
     if (group == 1) named_barrier_arrive(TURN, CONSUMER_THREADS);
     for (; index_of(use) < num_tasks(p); use++)
     {
