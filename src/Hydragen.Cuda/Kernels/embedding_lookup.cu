@@ -15,6 +15,7 @@ struct EmbeddingParameters
 
 extern "C" __global__ void __launch_bounds__(THREADS) embedding_lookup(const EmbeddingParameters p)
 {
+    take_turn();
     int id = p.tokenIds[blockIdx.x];
     if (id < 0) id = max(p.chosen[~id], 0);
     long long source = (long long)id * p.pitch, destination = (long long)blockIdx.x * p.hiddenSize;

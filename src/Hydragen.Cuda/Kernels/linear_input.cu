@@ -20,6 +20,7 @@ struct LinearInputParameters
 
 extern "C" __global__ void __launch_bounds__(THREADS) linear_input(const LinearInputParameters p)
 {
+    take_turn();
     long long source = (long long)(p.rows ? p.rows[blockIdx.x] : blockIdx.x) * p.inputSize, destination = (long long)blockIdx.x * p.pitch;
     float scale = 1.0f;
 #if SCALED

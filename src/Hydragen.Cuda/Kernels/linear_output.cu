@@ -17,6 +17,7 @@ struct LinearOutputParameters
 
 extern "C" __global__ void __launch_bounds__(THREADS) linear_output(const LinearOutputParameters p)
 {
+    take_turn();
     int row = blockIdx.x / p.blocksPerRow, column = (blockIdx.x - row * p.blocksPerRow) * THREADS + threadIdx.x;
     if (column >= p.outputSize) return;
     long long index = (long long)row * p.pitch + column;

@@ -145,6 +145,17 @@ DEVICE void wait_for_dependency()
 #endif
 }
 
+// What a kernel that may be launched to start early calls in every block, also in those with nothing to do, before it touches anything that
+// another kernel writes or reads. The next kernel starts early only behind this, so all but the kernel just before it is done by then.
+DEVICE void take_turn()
+{
+    wait_for_dependency();
+    launch_dependents();
+}
+
+// Brings the cache line of an address nearer; harmless whatever is written there meanwhile.
+DEVICE void prefetch(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address)); }
+
 DEVICE void warp_barrier() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
 
 DEVICE float float_from_bits(u32 bits) { return __uint_as_float(bits); }

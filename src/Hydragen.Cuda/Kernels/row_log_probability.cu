@@ -14,6 +14,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) row_log_probability(const 
 {
     __shared__ float largest_of_warp[THREADS / 32];
     __shared__ double sums[THREADS / 32];
+    take_turn();
     const float* row = p.rows + (long long)blockIdx.x * p.rowSize;
     float largest = -float_from_bits(0x7f800000u);
     for (int i = threadIdx.x; i < p.rowSize; i += THREADS) largest = fmaxf(largest, row[i]);

@@ -39,9 +39,11 @@ DEVICE Candidate best_of_warp(Candidate best)
 extern "C" __global__ void __launch_bounds__(THREADS) row_maximum(const RowMaximumParameters p)
 {
     __shared__ Candidate warps[THREADS / 32];
+    take_turn();
     const float* row = p.rows + (long long)blockIdx.x * p.rowSize;
     Candidate best = {-float_from_bits(0x7f800000u), NO_INDEX};
     int has_nan = 0;
+#pragma unroll 8
     for (int i = threadIdx.x; i < p.rowSize; i += THREADS)
     {
         float value = row[i];

@@ -182,6 +182,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) row_sample(const RowSample
 {
     __shared__ float largest_of_warp[WARPS];
     __shared__ int chosen, last;
+    take_turn();
     const RowChoice choice = p.choices[blockIdx.x];
     Row row = {p.rows + (long long)blockIdx.x * p.rowSize, p.rowSize, MINUS_INFINITY, choice.inverseTemperature, false};
     int has_nan = 0;

@@ -66,7 +66,7 @@ internal sealed class LinearOperator(CudaDevice device, OperatorKernels kernels,
             NumProductRows = computedRows,
             BlocksPerRow = blocksPerRow,
             SoftCap = softCap ?? 0,
-        });
+        }, startsEarly: true);
     }
 
     public void Dispose()
@@ -107,7 +107,7 @@ internal sealed class LinearOperator(CudaDevice device, OperatorKernels kernels,
             InputSize = matrix.InputSize,
             Pitch = matrix.Pitch,
             NumOutputRows = computedRows,
-        });
+        }, startsEarly: true);
         return prepared;
     }
 }

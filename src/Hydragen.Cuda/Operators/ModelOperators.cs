@@ -49,7 +49,7 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
             HiddenSize = table.InputSize,
             Pitch = table.Pitch,
             Scale = scale,
-        });
+        }, startsEarly: true);
     }
 
     /// <param name="input">The rows, or what is added to them.</param>
@@ -72,7 +72,7 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
             HiddenSize = hiddenSize,
             Epsilon = epsilon,
             DeltaScale = deltaScale,
-        });
+        }, startsEarly: true);
     }
 
     public void RotaryAppend(
@@ -100,7 +100,7 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
             NumKvHeads = shape.NumKvHeads,
             RotaryDim = rotary?.RotaryDim ?? 0,
             Epsilon = norm?.Epsilon ?? 0,
-        });
+        }, startsEarly: true);
     }
 
     public void GatedActivation(CudaBuffer gateUp, int numRows, int intermediateSize, ActivationKind activation, CudaBuffer output)
@@ -114,7 +114,7 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
                 Output = output.Address,
                 IntermediateSize = intermediateSize,
                 BlocksPerRow = blocksPerRow,
-            });
+            }, startsEarly: true);
     }
 
     public void Dispose()

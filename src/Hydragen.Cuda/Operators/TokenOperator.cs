@@ -42,7 +42,7 @@ internal sealed class TokenOperator(CudaDevice device, OperatorKernels kernels) 
         Reserve(first + choices.Length);
         nint tokenIds = Chosen + first * sizeof(int);
         if (!draws && TokenChoice.AreGreedy(choices))
-            kernels.RowMaximum().Launch(choices.Length, 1, new RowMaximumParameters { Rows = logits.Address, Indexes = tokenIds, RowSize = rowSize });
+            kernels.RowMaximum().Launch(choices.Length, 1, new RowMaximumParameters { Rows = logits.Address, Indexes = tokenIds, RowSize = rowSize }, startsEarly: true);
         else
         {
             kernels.RowSample().Launch(choices.Length, 1, new RowSampleParameters
@@ -51,7 +51,7 @@ internal sealed class TokenOperator(CudaDevice device, OperatorKernels kernels) 
                 Choices = Find(choices, first),
                 Indexes = tokenIds,
                 RowSize = rowSize,
-            });
+            }, startsEarly: true);
         }
         if (!withLogProbabilities) return;
         kernels.RowLogProbability().Launch(choices.Length, 1, new RowLogProbabilityParameters
@@ -60,7 +60,7 @@ internal sealed class TokenOperator(CudaDevice device, OperatorKernels kernels) 
             TokenIds = tokenIds,
             Results = Chosen + (_capacity + first) * sizeof(int),
             RowSize = rowSize,
-        });
+        }, startsEarly: true);
     }
 
     /// <summary>Starts to read the first tokens.</summary>
