@@ -11,15 +11,22 @@ struct ActivationParameters
     int blocksPerRow;
 };
 
+// x / (1 + e^-y). Where the result is rounded to 16 bits, approximations within 2^-17 do.
+DEVICE float sigmoid_part(float x, float y)
+{
+    if constexpr (OUTPUT == FLOAT32) return x / (1.0f + expf(-y));
+    return x * reciprocal_approx(1.0f + exp2_approx(-1.4426950408889634f * y));
+}
+
 DEVICE float activate(float x)
 {
 #if ACTIVATION == 0
-    return x / (1.0f + expf(-x));
+    return sigmoid_part(x, x);
 #elif ACTIVATION == 1
     return x * normcdff(x);
 #else
     // (1 + tanh u) / 2 = 1 / (1 + e^-2u); sqrt(8 / pi) = 1.5957691216...
-    return x / (1.0f + expf(-1.595769121605731f * (x + 0.044715f * x * x * x)));
+    return sigmoid_part(x, 1.595769121605731f * (x + 0.044715f * x * x * x));
 #endif
 }
 

@@ -96,6 +96,14 @@ DEVICE float exp2_approx(float x)
     return result;
 }
 
+// 1 / x, at most 1 unit in the last place off, also where that is subnormal.
+DEVICE float reciprocal_approx(float x)
+{
+    float result;
+    asm("rcp.approx.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+
 // log2 x, within 2^-22.
 DEVICE float log2_approx(float x)
 {

@@ -36,16 +36,47 @@ DEVICE void store_in_page(u8* image, int slot, int chunk, const float (&values)[
 }
 #endif
 
+#if ROTARY
+// Cosines and sines of the pairs that the elements of a chunk belong to; those of elements that are not rotated stay as they are. With whole
+// chunks, both halves of what is rotated are whole numbers of chunks, so that pairs of neighbours are neighbours.
+DEVICE void load_factors(const float* factors, int chunk, int half, bool has_whole_chunks, float (&cosines)[8], float (&sines)[8])
+{
+    if (has_whole_chunks)
+    {
+        const int first = chunk * 8 < half ? chunk * 8 : chunk * 8 - half;
+        if (chunk * 8 >= 2 * half) return;
+        load_elements<FLOAT32, 8>(cosines, factors, first);
+        load_elements<FLOAT32, 8>(sines, factors, half + first);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < 8; i++)
+    {
+        const int element = chunk * 8 + i, pair = element < half ? element : element - half;
+        if (element >= 2 * half) break;
+        cosines[i] = factors[pair];
+        sines[i] = factors[half + pair];
+    }
+}
+#endif
+
 extern "C" __global__ void __launch_bounds__(THREADS) rotary_append(const RotaryAppendParameters p)
 {
-    int heads_per_row = p.numHeads + 2 * p.numKvHeads;
-    long long index = (long long)blockIdx.x * HEADS_PER_BLOCK + threadIdx.x / LANES;
-    int chunk = threadIdx.x % LANES, row = (int)(index / heads_per_row), head = (int)(index % heads_per_row);
+    const u32 heads_per_row = p.numHeads + 2 * p.numKvHeads, index = blockIdx.x * HEADS_PER_BLOCK + threadIdx.x / LANES;
+    const int chunk = threadIdx.x % LANES, row = index / heads_per_row, head = index % heads_per_row;
+    // Addresses and factors come from the host, so they are there before the kernels before are done.
+    const u64 token = row < p.numRows && chunk < CHUNKS ? p.tokens[row] : 0;
     // All lanes of a warp take part in the sums.
-    bool is_valid = row < p.numRows && chunk < CHUNKS && p.tokens[row < p.numRows ? row : 0] != 0;
-    bool is_value = head >= p.numHeads + p.numKvHeads;
+    const bool is_valid = token != 0, is_value = head >= p.numHeads + p.numKvHeads;
+#if ROTARY
+    const int half = p.rotaryDim / 2;
+    const bool has_whole_chunks = half % 8 == 0;
+    float cosines[8] = {}, sines[8] = {};
+    if (is_valid && !is_value) load_factors((const float*)p.factors[row], chunk, half, has_whole_chunks, cosines, sines);
+#endif
+    take_turn();
     float values[8] = {};
-    if (is_valid) load_elements<INPUT, 8>(values, p.queryKeyValue, index * HEAD_DIM + chunk * 8);
+    if (is_valid) load_elements<INPUT, 8>(values, p.queryKeyValue, (long long)index * HEAD_DIM + chunk * 8);
 #if NORM
     float squares = 0.0f;
 #pragma unroll
@@ -61,25 +92,37 @@ extern "C" __global__ void __launch_bounds__(THREADS) rotary_append(const Rotary
     }
 #endif
 #if ROTARY
-    // The partner of an element is rotaryDim / 2 elements away, which need not be a whole number of chunks.
-    __shared__ float rotated[HEADS_PER_BLOCK][LANES * 8];
-    float* own = rotated[threadIdx.x / LANES];
-#pragma unroll
-    for (int i = 0; i < 8; i++) own[chunk * 8 + i] = values[i];
-    warp_barrier();
-    if (is_valid && !is_value)
+    // The partner of an element is rotaryDim / 2 elements away: in another lane, or, where that is no whole number of chunks, anywhere.
+    float partners[8];
+    if (has_whole_chunks)
     {
-        const float* cosines = (const float*)p.factors[row];
-        int half = p.rotaryDim / 2;
+        const int lane = threadIdx.x % 32, distance = half / 8;
+        const int source = chunk < distance ? lane + distance : chunk < 2 * distance ? lane - distance : lane;
+#pragma unroll
+        for (int i = 0; i < 8; i++) partners[i] = shuffle_from(values[i], source);
+    }
+    else
+    {
+        __shared__ float rotated[HEADS_PER_BLOCK][LANES * 8];
+        float* own = rotated[threadIdx.x / LANES];
+#pragma unroll
+        for (int i = 0; i < 8; i++) own[chunk * 8 + i] = values[i];
+        warp_barrier();
 #pragma unroll
         for (int i = 0; i < 8; i++)
         {
-            int element = chunk * 8 + i;
+            const int element = chunk * 8 + i;
+            partners[i] = element >= p.rotaryDim ? 0.0f : own[element < half ? element + half : element - half];
+        }
+    }
+    if (is_valid && !is_value)
+    {
+#pragma unroll
+        for (int i = 0; i < 8; i++)
+        {
+            const int element = chunk * 8 + i;
             if (element >= p.rotaryDim) break;
-            bool is_first = element < half;
-            int pair = is_first ? element : element - half;
-            float partner = own[is_first ? element + half : pair], sine = cosines[half + pair];
-            values[i] = values[i] * cosines[pair] + partner * (is_first ? -sine : sine);
+            values[i] = values[i] * cosines[i] + partners[i] * (element < half ? -sines[i] : sines[i]);
         }
     }
 #endif
@@ -90,7 +133,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) rotary_append(const Rotary
 #endif
     // All lanes of a warp look for the largest magnitudes of bytes.
     const bool is_stored = is_valid && !is_query;
-    u64 token = is_stored ? p.tokens[row] : 0;
     int kv_head = is_stored ? head - p.numHeads - (is_value ? p.numKvHeads : 0) : 0;
     u8* page = (u8*)(token / PAGE_SIZE * PAGE_SIZE) + p.layerOffset + (u64)kv_head * HEAD_BYTES;
 #if IS_BYTE

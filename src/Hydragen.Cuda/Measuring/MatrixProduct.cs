@@ -22,7 +22,7 @@ internal sealed class MatrixProduct : IDisposable
         // Memory that can be filled with numbers: a page of one head of 128 elements is 32 KiB.
         Operands = new CudaKvCache(device, kernels, new KvCacheShape(1, 1, 128, ElementType.BFloat16), (int)(2 * _matrixBytes >> 15));
         _result = device.Allocate(_matrixBytes);
-        _multiplier = new MatrixMultiplier(device, new KernelCache(null));
+        _multiplier = new MatrixMultiplier(device, new OperatorKernels(kernels), new KernelCache(null));
     }
 
     /// <summary>Memory of both operands.</summary>

@@ -16,7 +16,7 @@ internal sealed class LinearOperator(CudaDevice device, OperatorKernels kernels,
 
     /// <summary>Opens cuBLASLt, so that what is missing shows before anything is loaded.</summary>
     /// <exception cref="PlatformNotSupportedException">It is missing.</exception>
-    public void Open() => _multiplier ??= new MatrixMultiplier(device, cache);
+    public void Open() => _multiplier ??= new MatrixMultiplier(device, kernels, cache);
 
     /// <summary>output[i] = cap(factor · input[rows[i]] · matrixᵀ + bias).</summary>
     /// <param name="input">Has the rows.</param>

@@ -9,7 +9,6 @@ namespace Hydragen.Cuda;
 internal sealed unsafe class MatrixMultiplier : IDisposable
 {
     private const int MaxWorkspaceBytes = 64 << 20;
-    private const int NumCandidates = 8, NumTimedRuns = 3;
 
     // Below this, the time of a launch decides, and the library's first proposal is taken: always the same one.
     private const long MinTimedProducts = 1 << 26;
@@ -22,13 +21,14 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
     private readonly KernelCache _cache;
     private readonly LibraryObject _handle, _preference;
     private readonly DeviceMemory _workspace;
-    private readonly CudaEvent _start, _end;
+    private readonly MatmulSearch _search;
     private readonly Dictionary<MatmulShape, MatmulPlan> _plans = [];
 
     /// <param name="device">Where to compute.</param>
+    /// <param name="kernels">Kernels for it.</param>
     /// <param name="cache">Where algorithms are kept.</param>
     /// <exception cref="PlatformNotSupportedException">cuBLASLt is missing.</exception>
-    public MatrixMultiplier(CudaDevice device, KernelCache cache)
+    public MatrixMultiplier(CudaDevice device, OperatorKernels kernels, KernelCache cache)
     {
         if (!NativeLibraries.HasMatrixLibrary) throw new PlatformNotSupportedException($"Models cannot run on CUDA: {CudaEnvironment.MissingMatrixLibrary}.");
         _device = device;
@@ -43,8 +43,7 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
         MatrixStatus.Check(MatrixApi.PreferenceSet(preference, PreferredWorkspace, &workspaceBytes, sizeof(ulong)), "cublasLtMatmulPreferenceSetAttribute");
         MatrixStatus.Check(MatrixApi.PreferenceSet(preference, PreferredReductions, &reductions, sizeof(uint)), "cublasLtMatmulPreferenceSetAttribute");
         _workspace = device.Allocate(MaxWorkspaceBytes);
-        _start = new CudaEvent(device.Context);
-        _end = new CudaEvent(device.Context);
+        _search = new MatmulSearch(device, kernels, _workspace);
     }
 
     /// <summary>output = factor · input · weightsᵀ + bias, all dense and at addresses that are multiples of 256.</summary>
@@ -69,8 +68,7 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
     {
         foreach (MatmulPlan plan in _plans.Values) plan.Dispose();
         _plans.Clear();
-        _start.Dispose();
-        _end.Dispose();
+        _search.Dispose();
         _workspace.Dispose();
         _preference.Dispose();
         _handle.Dispose();
@@ -88,31 +86,20 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
 
     /// <summary>The name of a shape's algorithm: what the library promises to understand again.</summary>
     private string KeyOf(MatmulShape shape) => KernelCache.Key(
-        [Extension, CudaEnvironment.MatrixLibraryVersion ?? "", _device.Name, $"{_device.NumMultiprocessors}", $"{MaxWorkspaceBytes}", shape.ToString()]);
+        [Extension, CudaEnvironment.MatrixLibraryVersion ?? "", _device.Name, $"{_device.NumMultiprocessors}", $"{MaxWorkspaceBytes}", MatmulSearch.Way, shape.ToString()]);
 
     private void Choose(MatmulPlan plan, nint weights, nint input, nint bias, float factor, nint output)
     {
-        Span<MatmulCandidate> candidates = stackalloc MatmulCandidate[NumCandidates];
+        Span<MatmulCandidate> candidates = stackalloc MatmulCandidate[MatmulSearch.MaxCandidates];
         int numFound = plan.Propose(_handle, _preference, candidates);
         if (numFound == 0) throw new CudaException("cublasLtMatmulAlgoGetHeuristic", "no algorithm", plan.Shape.ToString(), $"cuBLASLt knows no algorithm for {plan.Shape}.");
         plan.Algorithm = candidates[0].Algorithm;
         if (plan.Shape.NumProducts < MinTimedProducts) return;
-        MatmulAlgorithm best = candidates[0].Algorithm;
-        double bestTime = double.PositiveInfinity;
-        foreach (MatmulCandidate candidate in candidates[..numFound])
+        MatmulAlgorithm best = _search.Fastest(candidates[..numFound], algorithm =>
         {
-            plan.Algorithm = candidate.Algorithm;
-            // The first run loads the kernel. A proposal that does not run is passed over.
-            if (Run(plan, weights, input, bias, factor, output) != 0) continue;
-            _start.Record(_device.Stream);
-            for (int run = 0; run < NumTimedRuns; run++) MatrixStatus.Check(Run(plan, weights, input, bias, factor, output), "cublasLtMatmul", plan.Shape.ToString());
-            _end.Record(_device.Stream);
-            _end.Synchronize();
-            double time = _end.SecondsSince(_start);
-            if (time >= bestTime) continue;
-            bestTime = time;
-            best = candidate.Algorithm;
-        }
+            plan.Algorithm = algorithm;
+            return Run(plan, weights, input, bias, factor, output) == 0;
+        });
         plan.Algorithm = best;
         _cache.Write(KeyOf(plan.Shape), Extension, MemoryMarshal.AsBytes(new ReadOnlySpan<MatmulAlgorithm>(in best)));
     }

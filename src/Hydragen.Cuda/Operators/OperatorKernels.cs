@@ -18,6 +18,7 @@ internal sealed class OperatorKernels(KernelLibrary kernels)
         RowMaximum,
         RowSample,
         RowLogProbability,
+        MemoryRead,
     }
 
     /// <summary>Looks up rows of a table.</summary>
@@ -62,6 +63,10 @@ internal sealed class OperatorKernels(KernelLibrary kernels)
     public CudaKernel RowLogProbability() =>
         TryFind(Operator.RowLogProbability, default, default, 0, 0)
         ?? Add(OperatorVariants.RowLogProbability, Operator.RowLogProbability, default, default, 0, 0);
+
+    /// <summary>Reads memory, so that the last cache holds nothing else.</summary>
+    public CudaKernel MemoryRead() =>
+        TryFind(Operator.MemoryRead, default, default, 0, 0) ?? Add(CudaMeter.ReadKernel, Operator.MemoryRead, default, default, 0, 0);
 
     private CudaKernel? TryFind(Operator op, ElementType input, ElementType output, int choice, int size) =>
         _found.GetValueOrDefault((op, input, output, choice, size));
