@@ -219,7 +219,7 @@ public sealed partial class CudaBackend : IComputeBackend
             if (!variant.SharesTasks) kernel.Launch(count, shape.NumKvHeads, parameters);
             else if (itemClass == ItemClass.WideNode)
             {
-                kernel.Launch(Math.Min(numTasks, _work.Work.NumNodeBlocks), 1, parameters);
+                kernel.Launch(Math.Min(numTasks, _work.Work.NumNodeBlocks), 1, parameters, startsEarly: true);
                 isBesideNodes = true;
             }
             else

@@ -467,7 +467,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node_hopper(c
         barrier_init_fence();
     }
     __syncthreads();
-    launch_dependents();
+    // Sequences that start beside this kernel do not wait, so what it waits for is done before.
+    take_turn();
     if (threadIdx.x < THREADS - CONSUMER_THREADS)
     {
         release_registers<PRODUCER_REGISTERS>();
