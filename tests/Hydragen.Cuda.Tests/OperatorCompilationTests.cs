@@ -51,6 +51,19 @@ public sealed class OperatorCompilationTests
         Verify(computeCapability, variants);
     }
 
+    [Fact]
+    public void Every_kernel_of_a_step_waits_for_the_one_before()
+    {
+        foreach (string name in Names)
+        {
+            string source = KernelSource.Of(name);
+            int entry = source.IndexOf("__global__", StringComparison.Ordinal), wait = source.IndexOf("    take_turn();", StringComparison.Ordinal);
+            Assert.True(entry >= 0 && wait > entry, $"{name} is launched to start early, but does not wait.");
+            // Blocks that leave before would end before the kernels before this one.
+            Assert.DoesNotContain("return", source[entry..wait], StringComparison.Ordinal);
+        }
+    }
+
     private static void Verify(int computeCapability, IEnumerable<KernelVariant> variants)
     {
         if (!NativeLibraries.HasCompiler) Assert.Skip("NVRTC was not found.");

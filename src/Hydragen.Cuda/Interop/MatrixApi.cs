@@ -53,6 +53,9 @@ internal static unsafe partial class MatrixApi
     public static partial int CheckAlgorithm(
         nint handle, nint description, nint a, nint b, nint c, nint d, MatmulAlgorithm* algorithm, out MatmulCandidate result);
 
+    [LibraryImport(NativeLibraries.MatrixLibrary, EntryPoint = "cublasLtMatmulAlgoConfigSetAttribute")]
+    public static partial int AlgorithmSet(MatmulAlgorithm* algorithm, int attribute, void* value, nuint size);
+
     [LibraryImport(NativeLibraries.MatrixLibrary, EntryPoint = "cublasLtMatmul")]
     public static partial int Multiply(
         nint handle, nint description, float* alpha, nint a, nint aLayout, nint b, nint bLayout, float* beta, nint c, nint cLayout,

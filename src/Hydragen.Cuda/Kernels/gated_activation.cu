@@ -34,6 +34,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) gated_activation(const Act
 {
     int row = blockIdx.x / p.blocksPerRow;
     int column = ((blockIdx.x - row * p.blocksPerRow) * THREADS + threadIdx.x) * VECTOR;
+    take_turn();
     if (column >= p.intermediateSize) return;
     float gate[VECTOR], up[VECTOR];
     long long source = 2LL * row * p.intermediateSize + column;

@@ -161,9 +161,6 @@ DEVICE void take_turn()
     launch_dependents();
 }
 
-// Brings the cache line of an address nearer; harmless whatever is written there meanwhile.
-DEVICE void prefetch(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address)); }
-
 DEVICE void warp_barrier() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
 
 DEVICE float float_from_bits(u32 bits) { return __uint_as_float(bits); }

@@ -18,14 +18,8 @@ struct RmsNormParameters
 extern "C" __global__ void __launch_bounds__(THREADS) rms_norm(const RmsNormParameters p)
 {
     long long first = (long long)blockIdx.x * p.hiddenSize;
-    float values[ITEMS][VECTOR], weights[ITEMS][VECTOR];
+    float values[ITEMS][VECTOR];
     float squares = 0.0f;
-#pragma unroll
-    for (int item = 0; item < ITEMS; item++)
-    {
-        int column = (item * THREADS + threadIdx.x) * VECTOR;
-        if (column < p.hiddenSize) prefetch(p.weight + column);
-    }
     take_turn();
 #pragma unroll
     for (int item = 0; item < ITEMS; item++)
@@ -40,7 +34,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) rms_norm(const RmsNormPara
         for (int i = 0; i < VECTOR; i++) values[item][i] = residual[i] + values[item][i] * p.deltaScale;
         store_elements<FLOAT32, VECTOR>(p.residual, first + column, values[item]);
 #endif
-        load_elements<FLOAT32, VECTOR>(weights[item], p.weight, column);
 #pragma unroll
         for (int i = 0; i < VECTOR; i++) squares += values[item][i] * values[item][i];
     }
@@ -50,8 +43,10 @@ extern "C" __global__ void __launch_bounds__(THREADS) rms_norm(const RmsNormPara
     {
         int column = (item * THREADS + threadIdx.x) * VECTOR;
         if (column >= p.hiddenSize) break;
+        float weight[VECTOR];
+        load_elements<FLOAT32, VECTOR>(weight, p.weight, column);
 #pragma unroll
-        for (int i = 0; i < VECTOR; i++) values[item][i] = weights[item][i] * (values[item][i] * factor);
-        store_elements<OUTPUT, VECTOR>(p.output, first + column, values[item]);
+        for (int i = 0; i < VECTOR; i++) weight[i] *= values[item][i] * factor;
+        store_elements<OUTPUT, VECTOR>(p.output, first + column, weight);
     }
 }

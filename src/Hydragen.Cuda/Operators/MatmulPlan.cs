@@ -9,7 +9,7 @@ namespace Hydragen.Cuda;
 internal sealed unsafe class MatmulPlan : IDisposable
 {
     private const int Compute32 = 68, Float32 = 0, Float16 = 2, BFloat16 = 14, Transposed = 1, BiasEpilogue = 4;
-    private const int TransposeA = 3, Epilogue = 7, BiasPointer = 8;
+    private const int TransposeA = 3, Epilogue = 7, BiasPointer = 8, ClusterShape = 8;
 
     private readonly LibraryObject _description, _weights, _input, _output;
 
@@ -55,6 +55,17 @@ internal sealed unsafe class MatmulPlan : IDisposable
         int status = MatrixApi.CheckAlgorithm(
             handle.Value, _description.Value, _weights.Value, _input.Value, _output.Value, _output.Value, &algorithm, out MatmulCandidate result);
         return status == 0 && result.Status == 0 && result.WorkspaceBytes <= (nuint)workspaceBytes;
+    }
+
+    /// <summary>Makes <see cref="Algorithm"/> another one that differs in the shape of its clusters of blocks.</summary>
+    /// <param name="algorithm">The one to start from.</param>
+    /// <param name="shape">The library's number of the shape.</param>
+    /// <returns>Whether the algorithm has such a setting.</returns>
+    public bool TryTakeClusters(MatmulAlgorithm algorithm, ushort shape)
+    {
+        int status = MatrixApi.AlgorithmSet(&algorithm, ClusterShape, &shape, sizeof(ushort));
+        Algorithm = algorithm;
+        return status == 0;
     }
 
     /// <summary>Puts output = factor · input · weightsᵀ + bias into a stream.</summary>

@@ -8,52 +8,39 @@ namespace Hydragen.Cuda;
 /// </summary>
 internal sealed class MatmulSearch(CudaDevice device, OperatorKernels kernels, DeviceMemory workspace) : IDisposable
 {
-    /// <summary>Algorithms to ask the library for.</summary>
-    public const int MaxCandidates = 64;
+    private const int FirstRuns = 2, NumFinalists = 6, FinalRuns = 9, ReadBlocksPerMultiprocessor = 4;
 
-    private const int FirstRuns = 2, NumFinalists = 6, FinalRuns = 9;
-
-    // Loading the kernels of many algorithms takes the host longer than timing them.
+    // Loading kernels can take longer than timing them.
     private static readonly TimeSpan MaxFirstTime = TimeSpan.FromSeconds(0.7);
 
     private readonly CudaEvent _start = new(device.Context), _end = new(device.Context);
-    private readonly double[] _times = new double[MaxCandidates];
-    private readonly int[] _order = new int[MaxCandidates];
 
-    /// <summary>How it is chosen: part of the name of what is kept.</summary>
-    public static string Way { get; } = $"{MaxCandidates} candidates, cold, {FirstRuns} runs, {NumFinalists} again, {FinalRuns} runs";
-
-    /// <summary>The fastest algorithm.</summary>
-    /// <param name="candidates">At most <see cref="MaxCandidates"/>, what the library thinks best first.</param>
+    /// <summary>The algorithm with the smallest median.</summary>
+    /// <param name="algorithms">At least one, those that the library thinks best first.</param>
     /// <param name="run">Puts the product into the device's stream; false when the library refuses the algorithm.</param>
-    public MatmulAlgorithm Fastest(ReadOnlySpan<MatmulCandidate> candidates, Func<MatmulAlgorithm, bool> run)
+    public MatmulAlgorithm Fastest(List<MatmulAlgorithm> algorithms, Func<MatmulAlgorithm, bool> run)
     {
-        Span<double> times = _times.AsSpan(0, candidates.Length);
-        Span<int> order = _order.AsSpan(0, candidates.Length);
-        times.Fill(double.PositiveInfinity);
+        var times = new double[algorithms.Count];
+        int[] order = [.. Enumerable.Range(0, algorithms.Count)];
         long start = Stopwatch.GetTimestamp();
-        for (int i = 0; i < candidates.Length; i++)
+        for (int i = 0; i < times.Length; i++)
         {
-            order[i] = i;
-            // The first run loads the kernel. A proposal that does not run is passed over.
-            if (i > 0 && Stopwatch.GetElapsedTime(start) > MaxFirstTime || !run(candidates[i].Algorithm)) continue;
-            for (int j = 0; j < FirstRuns; j++) times[i] = Math.Min(times[i], Time(candidates[i].Algorithm, run));
+            times[i] = double.PositiveInfinity;
+            // The first run loads the kernel. An algorithm that does not run is passed over.
+            if (i > 0 && Stopwatch.GetElapsedTime(start) > MaxFirstTime || !run(algorithms[i])) continue;
+            for (int j = 0; j < FirstRuns; j++) times[i] = Math.Min(times[i], Time(algorithms[i], run));
         }
-        times.Sort(order);
-        int numFinalists = Math.Min(NumFinalists, candidates.Length);
-        Span<double> finals = stackalloc double[FinalRuns * NumFinalists];
+        Array.Sort(times, order);
+        int numFinalists = Math.Clamp(times.Count(double.IsFinite), 1, NumFinalists);
+        var finals = new double[numFinalists][];
+        for (int i = 0; i < numFinalists; i++) finals[i] = new double[FinalRuns];
         for (int j = 0; j < FinalRuns; j++)
         {
-            for (int i = 0; i < numFinalists; i++)
-                finals[i * FinalRuns + j] = double.IsFinite(times[i]) ? Time(candidates[order[i]].Algorithm, run) : double.PositiveInfinity;
+            for (int i = 0; i < numFinalists; i++) finals[i][j] = Time(algorithms[order[i]], run);
         }
-        int best = 0;
-        for (int i = 0; i < numFinalists; i++)
-        {
-            finals.Slice(i * FinalRuns, FinalRuns).Sort();
-            if (finals[i * FinalRuns + FinalRuns / 2] < finals[best * FinalRuns + FinalRuns / 2]) best = i;
-        }
-        return candidates[order[best]].Algorithm;
+        foreach (double[] final in finals) Array.Sort(final);
+        int best = Enumerable.Range(0, numFinalists).MinBy(i => finals[i][FinalRuns / 2]);
+        return algorithms[order[best]];
     }
 
     public void Dispose()
@@ -64,8 +51,8 @@ internal sealed class MatmulSearch(CudaDevice device, OperatorKernels kernels, D
 
     private double Time(MatmulAlgorithm algorithm, Func<MatmulAlgorithm, bool> run)
     {
-        // Meanwhile the host puts the rest into the stream.
-        kernels.MemoryRead().Launch(4L * device.NumMultiprocessors, 1, new MemoryReadParameters
+        // Fills the last cache with something else; meanwhile the host puts the rest into the stream.
+        kernels.MemoryRead().Launch((long)device.NumMultiprocessors * ReadBlocksPerMultiprocessor, 1, new MemoryReadParameters
         {
             Data = workspace.Value,
             Sink = workspace.Value,

@@ -4,11 +4,15 @@ namespace Hydragen.Cuda;
 
 /// <summary>
 /// Matrix products by cuBLASLt: FP32 sums, kept in FP32 also where a product is split. For each shape the algorithms that the library
-/// proposes are timed when the shape first occurs, and the fastest is kept, also on disk, so that later runs sum in the same order.
+/// proposes, and the same with other clusters, are timed when the shape first occurs, and the fastest is kept, also on disk, so that later runs sum in the same order.
 /// </summary>
 internal sealed unsafe class MatrixMultiplier : IDisposable
 {
-    private const int MaxWorkspaceBytes = 64 << 20;
+    private const int MaxWorkspaceBytes = 64 << 20, NumProposed = 16;
+
+    // The library's numbers of 1 x 1 to 8 x 1 blocks.
+    private const int FirstMajorWithClusters = 9;
+    private const ushort FirstClusters = 2, LastClusters = 11;
 
     // Below this, the time of a launch decides, and the library's first proposal is taken: always the same one.
     private const long MinTimedProducts = 1 << 26;
@@ -16,6 +20,9 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
     private const int PreferredWorkspace = 1, PreferredReductions = 3, ReduceInComputeType = 2;
 
     private const string Extension = "matmul";
+
+    // Part of the name of what is kept: how it was chosen.
+    private const string Way = "with clusters, cold, medians";
 
     private readonly CudaDevice _device;
     private readonly KernelCache _cache;
@@ -86,16 +93,26 @@ internal sealed unsafe class MatrixMultiplier : IDisposable
 
     /// <summary>The name of a shape's algorithm: what the library promises to understand again.</summary>
     private string KeyOf(MatmulShape shape) => KernelCache.Key(
-        [Extension, CudaEnvironment.MatrixLibraryVersion ?? "", _device.Name, $"{_device.NumMultiprocessors}", $"{MaxWorkspaceBytes}", MatmulSearch.Way, shape.ToString()]);
+        [Extension, CudaEnvironment.MatrixLibraryVersion ?? "", _device.Name, $"{_device.NumMultiprocessors}", $"{MaxWorkspaceBytes}", Way, shape.ToString()]);
 
     private void Choose(MatmulPlan plan, nint weights, nint input, nint bias, float factor, nint output)
     {
-        Span<MatmulCandidate> candidates = stackalloc MatmulCandidate[MatmulSearch.MaxCandidates];
-        int numFound = plan.Propose(_handle, _preference, candidates);
-        if (numFound == 0) throw new CudaException("cublasLtMatmulAlgoGetHeuristic", "no algorithm", plan.Shape.ToString(), $"cuBLASLt knows no algorithm for {plan.Shape}.");
-        plan.Algorithm = candidates[0].Algorithm;
+        Span<MatmulCandidate> proposed = stackalloc MatmulCandidate[NumProposed];
+        proposed = proposed[..plan.Propose(_handle, _preference, proposed)];
+        if (proposed.IsEmpty) throw new CudaException("cublasLtMatmulAlgoGetHeuristic", "no algorithm", plan.Shape.ToString(), $"cuBLASLt knows no algorithm for {plan.Shape}.");
+        plan.Algorithm = proposed[0].Algorithm;
         if (plan.Shape.NumProducts < MinTimedProducts) return;
-        MatmulAlgorithm best = _search.Fastest(candidates[..numFound], algorithm =>
+        var algorithms = new List<MatmulAlgorithm>();
+        foreach (MatmulCandidate candidate in proposed) algorithms.Add(candidate.Algorithm);
+        // The library is often wrong about clusters where rows are few.
+        foreach (MatmulCandidate candidate in proposed)
+        {
+            for (ushort shape = FirstClusters; _device.ComputeCapability.Major >= FirstMajorWithClusters && shape <= LastClusters; shape++)
+            {
+                if (plan.TryTakeClusters(candidate.Algorithm, shape) && plan.IsPossible(_handle, MaxWorkspaceBytes)) algorithms.Add(plan.Algorithm);
+            }
+        }
+        MatmulAlgorithm best = _search.Fastest(algorithms, algorithm =>
         {
             plan.Algorithm = algorithm;
             return Run(plan, weights, input, bias, factor, output) == 0;
