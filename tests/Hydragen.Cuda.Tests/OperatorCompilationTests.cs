@@ -57,7 +57,8 @@ public sealed class OperatorCompilationTests
         foreach (string name in Names)
         {
             string source = KernelSource.Of(name);
-            int entry = source.IndexOf("__global__", StringComparison.Ordinal), wait = source.IndexOf("    take_turn();", StringComparison.Ordinal);
+            int entry = source.IndexOf("__global__", StringComparison.Ordinal);
+            int wait = Math.Max(source.IndexOf("    take_turn();", StringComparison.Ordinal), source.IndexOf("    wait_for_dependency();", StringComparison.Ordinal));
             Assert.True(entry >= 0 && wait > entry, $"{name} is launched to start early, but does not wait.");
             // Blocks that leave before would end before the kernels before this one.
             Assert.DoesNotContain("return", source[entry..wait], StringComparison.Ordinal);

@@ -20,7 +20,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) rms_norm(const RmsNormPara
     long long first = (long long)blockIdx.x * p.hiddenSize;
     float values[ITEMS][VECTOR];
     float squares = 0.0f;
-    take_turn();
+    // Lets no kernel start early: products follow, which never do.
+    wait_for_dependency();
 #pragma unroll
     for (int item = 0; item < ITEMS; item++)
     {
