@@ -33,6 +33,30 @@ public interface IRankGroup : IDisposable
     /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
     void AllReduce(DeviceBuffer buffer, long length);
 
+    /// <summary>
+    /// Adds the sum over all ranks of what each has to the residual stream and normalises that: as <see cref="AllReduce"/> and then
+    /// <see cref="IComputeBackend.AddRmsNorm"/>, but a group may do both at once, and what <paramref name="delta"/> holds afterwards is open.
+    /// </summary>
+    /// <param name="backend">The backend that owns the buffers.</param>
+    /// <param name="residual">FP32 <c>[numRows, hiddenSize]</c>, updated; the same on all ranks.</param>
+    /// <param name="delta"><c>[numRows, hiddenSize]</c>, the addends of this rank; of the same type on all ranks.</param>
+    /// <param name="deltaScale">Factor on the sum.</param>
+    /// <param name="numRows">Rows, the same on all ranks.</param>
+    /// <param name="weight">FP32 <c>[hiddenSize]</c>.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="output"><c>[numRows, hiddenSize]</c>.</param>
+    /// <exception cref="ArgumentException">A buffer is too small or of another type.</exception>
+    /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
+    void AddRmsNorm(
+        IComputeBackend backend, DeviceBuffer residual, DeviceBuffer delta, float deltaScale, int numRows, DeviceBuffer weight, float epsilon,
+        DeviceBuffer output)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        ArgumentNullException.ThrowIfNull(weight);
+        AllReduce(delta, numRows * weight.Length);
+        backend.AddRmsNorm(residual, delta, deltaScale, numRows, weight, epsilon, output);
+    }
+
     /// <summary>Replaces the first elements of a buffer by those of rank 0.</summary>
     /// <param name="buffer">Of the same type on all ranks.</param>
     /// <param name="length">Elements, the same on all ranks.</param>

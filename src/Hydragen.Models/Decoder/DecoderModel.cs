@@ -242,17 +242,28 @@ public sealed class DecoderModel : IDisposable
             Backend.RotaryAppend(a.QueryKeyValue, _share.Heads, layer.QueryKeyNorm, _rotary, plan.RowPositions, slots, cache, i, a.Query);
             Backend.Attention(plan, _share.Heads, layer.Attention, a.Query, cache, i, a.Query, logSumExp: null); // [numRows, numHeads, headDim]
             Backend.Linear(a.Query, numRows, layer.Output, a.Delta); // [numRows, hiddenSize]
-            Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
-            if (layer.PostAttentionNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostAttentionNorm, epsilon, a.Delta);
-            Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, layer.FeedForwardNorm, epsilon, a.Normed);
+            AddToResidual(numRows, layer.PostAttentionNorm, layer.FeedForwardNorm);
 
             Backend.Linear(a.Normed, numRows, layer.GateUp, a.GateUp); // [numRows, 2 · intermediateSize]
             Backend.GatedActivation(a.GateUp, numRows, _share.IntermediateSize, Configuration.Activation, a.Gated); // [numRows, intermediateSize]
             Backend.Linear(a.Gated, numRows, layer.Down, a.Delta); // [numRows, hiddenSize]
-            Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
-            if (layer.PostFeedForwardNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostFeedForwardNorm, epsilon, a.Delta);
-            Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, nextNorm, epsilon, a.Normed);
+            AddToResidual(numRows, layer.PostFeedForwardNorm, nextNorm);
         }
+    }
+
+    /// <summary>Ends half a layer: its delta, summed over the ranks and normalised if it has a norm, joins the stream, normalised for what is next.</summary>
+    private void AddToResidual(int numRows, DeviceBuffer? deltaNorm, DeviceBuffer nextNorm)
+    {
+        DecoderActivations a = _activations;
+        float scale = Configuration.ResidualScale, epsilon = Configuration.NormEpsilon;
+        if (Group is not null && deltaNorm is null)
+        {
+            Group.AddRmsNorm(Backend, a.Residual, a.Delta, scale, numRows, nextNorm, epsilon, a.Normed);
+            return;
+        }
+        Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
+        if (deltaNorm is not null) Backend.RmsNorm(a.Delta, numRows, deltaNorm, epsilon, a.Delta);
+        Backend.AddRmsNorm(a.Residual, a.Delta, scale, numRows, nextNorm, epsilon, a.Normed);
     }
 
     /// <summary>
