@@ -64,6 +64,26 @@ public interface IRankGroup : IDisposable
     /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
     void Broadcast(DeviceBuffer buffer, long length);
 
+    /// <summary>
+    /// Chooses tokens from the logits of rank 0, as <see cref="IComputeBackend.ChooseTokens"/> does; all ranks have the same tokens then. What
+    /// the logits of other ranks hold afterwards is open.
+    /// </summary>
+    /// <param name="backend">The backend that owns the buffer, and receives the tokens.</param>
+    /// <param name="logits">FP32 <c>[choices.Length, rowSize]</c>; only those of rank 0 count.</param>
+    /// <param name="rowSize">Logits of a row.</param>
+    /// <param name="choices">How each row's token is chosen, the same on all ranks.</param>
+    /// <param name="first">Index of the first token among those of the step.</param>
+    /// <param name="withLogProbabilities">Whether log-probabilities of the tokens are wanted.</param>
+    /// <exception cref="ArgumentException">The buffer is too small or of another type.</exception>
+    /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
+    void ChooseTokens(
+        IComputeBackend backend, DeviceBuffer logits, int rowSize, ReadOnlySpan<TokenChoice> choices, int first, bool withLogProbabilities)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        Broadcast(logits, (long)choices.Length * rowSize);
+        backend.ChooseTokens(logits, rowSize, choices, first, withLogProbabilities);
+    }
+
     /// <summary>Replaces numbers on the host by those of rank 0.</summary>
     /// <param name="values">As many on all ranks.</param>
     /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>

@@ -144,19 +144,22 @@ public sealed class NcclRankGroup : IRankGroup
     public void Broadcast(DeviceBuffer buffer, long length)
     {
         CudaBuffer numbers = Check.Buffer(buffer, length, nameof(buffer));
-        _device.MakeCurrent();
-        nint communicator = Enter();
-        try
-        {
-            CollectiveStatus.Check(
-                CollectiveApi.Broadcast(
-                    numbers.Address, numbers.Address, (nuint)length, TypeOf(numbers.ElementType), root: 0, communicator, _device.Stream.Value),
-                "ncclBroadcast");
-        }
-        finally
-        {
-            _calls.Exit();
-        }
+        Broadcast(numbers.Address, length, TypeOf(numbers.ElementType));
+    }
+
+    /// <inheritdoc/>
+    public void ChooseTokens(
+        IComputeBackend backend, DeviceBuffer logits, int rowSize, ReadOnlySpan<TokenChoice> choices, int first, bool withLogProbabilities)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        if (backend != _backend) throw new ArgumentException("The backend is not the one of this group.", nameof(backend));
+        if (choices.IsEmpty) return;
+
+        // Tokens are few numbers where logits are many.
+        if (Rank == 0) backend.ChooseTokens(logits, rowSize, choices, first, withLogProbabilities);
+        (nint tokens, nint logProbabilities) = _backend.ChosenTokens(first, choices.Length);
+        Broadcast(tokens, choices.Length, CollectiveApi.Int32);
+        if (withLogProbabilities) Broadcast(logProbabilities, choices.Length, TypeOf(ElementType.Float32));
     }
 
     /// <inheritdoc/>
@@ -202,6 +205,21 @@ public sealed class NcclRankGroup : IRankGroup
         ElementType.Float16 => 6,
         _ => throw new ArgumentException($"Ranks do not exchange {type.ShortName()}."),
     };
+
+    private void Broadcast(nint address, long length, int type)
+    {
+        _device.MakeCurrent();
+        nint communicator = Enter();
+        try
+        {
+            CollectiveStatus.Check(
+                CollectiveApi.Broadcast(address, address, (nuint)length, type, root: 0, communicator, _device.Stream.Value), "ncclBroadcast");
+        }
+        finally
+        {
+            _calls.Exit();
+        }
+    }
 
     /// <summary>Takes the lock for a call; returns the communicator. Aborting holds the lock until the caller gives up its graphs.</summary>
     private nint Enter()

@@ -26,7 +26,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS) peer_norm(
         for (int item = 0; item < ITEMS; item++)
         {
             int column = (item * THREADS + threadIdx.x) * 8;
-            if (column < p.hiddenSize) send_elements<INPUT>(p.peers, turn, p.delta, (long long)row * p.hiddenSize + column);
+            if (column >= p.hiddenSize) break;
+            send_elements<INPUT>(p.peers, turn, p.delta, (long long)row * p.hiddenSize + column);
+            prefetch(p.residual + (long long)row * p.hiddenSize + column);
         }
     }
     for (int row = blockIdx.x; row < p.numRows; row += gridDim.x)

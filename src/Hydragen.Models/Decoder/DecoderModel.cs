@@ -57,8 +57,18 @@ public sealed class DecoderModel : IDisposable
     /// <summary>Bytes that all weights occupy in the memory of the backend.</summary>
     public long WeightBytes => _weights.SizeInBytes;
 
-    /// <summary>Bytes of the weights that a step with logits reads: all but the embedding table, unless it is the output layer too.</summary>
-    public long WeightBytesPerStep => WeightBytes - (_weights.Embedding == _weights.Head ? 0 : _weights.Embedding.SizeInBytes);
+    /// <summary>
+    /// Bytes of the weights that a step with logits reads: all but the embedding table, unless it is the output layer too. Of several ranks,
+    /// those of all together, when each has as much as this one but for the output layer, which only rank 0 knows.
+    /// </summary>
+    public long WeightBytesPerStep
+    {
+        get
+        {
+            long head = _weights.Head?.SizeInBytes ?? 0, embedding = _weights.Embedding == _weights.Head ? 0 : _weights.Embedding.SizeInBytes;
+            return (WeightBytes - embedding - head) * (Group?.Size ?? 1) + head;
+        }
+    }
 
     /// <summary>The shape of the caches that it writes and reads.</summary>
     public KvCacheShape KvCacheShape { get; }
@@ -167,6 +177,7 @@ public sealed class DecoderModel : IDisposable
         for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
         {
             int count = ComputeLogits(logitRows[first..]);
+            Group?.Broadcast(_activations.Logits, (long)count * vocabularySize);
             _activations.Logits.Download(logits.Slice(first * vocabularySize, count * vocabularySize));
             Group?.ThrowIfFailed();
         }
@@ -217,8 +228,9 @@ public sealed class DecoderModel : IDisposable
         for (int first = 0; first < _step.NumRows; first += _activations.MaxLogitRows)
         {
             int count = ComputeLogits(_rows.AsSpan(first, _step.NumRows - first));
-            Backend.ChooseTokens(
-                _activations.Logits, Configuration.VocabularySize, _step.Choices.Slice(first, count), first, _step.HasLogProbabilities);
+            ReadOnlySpan<TokenChoice> choices = _step.Choices.Slice(first, count);
+            if (Group is null) Backend.ChooseTokens(_activations.Logits, Configuration.VocabularySize, choices, first, _step.HasLogProbabilities);
+            else Group.ChooseTokens(Backend, _activations.Logits, Configuration.VocabularySize, choices, first, _step.HasLogProbabilities);
         }
     }
 
@@ -267,8 +279,8 @@ public sealed class DecoderModel : IDisposable
     }
 
     /// <summary>
-    /// Logits of as many of some rows as there is room for; returns how many. Of several ranks the first computes them and the others get its
-    /// bits, so that all choose the same tokens: the fastest way to multiply, which backends look for, need not be the same everywhere.
+    /// Logits of as many of some rows as there is room for; returns how many. Of several ranks only the first computes them, and the others get
+    /// its bits, or the tokens chosen from them: the fastest way to multiply, which backends look for, need not be the same everywhere.
     /// </summary>
     private int ComputeLogits(ReadOnlySpan<int> rows)
     {
@@ -278,7 +290,6 @@ public sealed class DecoderModel : IDisposable
             Backend.Logits(
                 _activations.Normed, rows[..count], _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, _activations.Logits);
         }
-        Group?.Broadcast(_activations.Logits, (long)count * Configuration.VocabularySize);
         return count;
     }
 
