@@ -8,6 +8,15 @@ internal static class PeerKernels
     /// <summary>Elements that a thread has at a time.</summary>
     public const int VectorLength = 8;
 
+    /// <summary>
+    /// Blocks of <see cref="Norm"/> that a multiprocessor has at a time: each sends several rows before it waits for the first, so that rows are
+    /// normalised while others are on their way.
+    /// </summary>
+    public const int NormBlocks = 2;
+
+    // Vectors that a thread has of a row, unless it is longer.
+    private const int NormItems = 1;
+
     private const int NumThreads = 512, MaxThreads = 1024;
 
     /// <summary>Adds numbers up.</summary>
@@ -17,8 +26,7 @@ internal static class PeerKernels
     /// <summary>Adds numbers up, then adds them to the residual stream and normalises that.</summary>
     public static KernelVariant Norm(ElementType input, ElementType output, int hiddenSize, int numRanks)
     {
-        // Two vectors a thread: blocks small enough that those of all rows are resident, four a multiprocessor with 512 rows on 132 of them.
-        int numVectors = hiddenSize / VectorLength, numThreads = Math.Min(MaxThreads, (numVectors + 63) / 64 * 32);
+        int numVectors = hiddenSize / VectorLength, numWarps = (numVectors + 32 * NormItems - 1) / (32 * NormItems), numThreads = Math.Min(MaxThreads, 32 * numWarps);
         int items = (numVectors + numThreads - 1) / numThreads;
         return new KernelVariant(
             "peer_norm", $"INPUT={(int)input} OUTPUT={(int)output} ITEMS={items} RANKS={numRanks} THREADS={numThreads}", numThreads, 0);

@@ -89,7 +89,7 @@ internal sealed class PeerSums : IDisposable
         long numVectors = length / PeerKernels.VectorLength;
         if (numVectors == 0) return;
         CudaKernel kernel = Find(numbers.ElementType, null, 0);
-        long numBlocks = Math.Min((numVectors + kernel.NumThreads - 1) / kernel.NumThreads, Resident(kernel));
+        long numBlocks = Math.Min((numVectors + kernel.NumThreads - 1) / kernel.NumThreads, Resident(kernel, int.MaxValue));
         kernel.Launch(numBlocks, 1, new PeerSumParameters { Peers = _peers, Numbers = numbers.Address, NumVectors = numVectors });
     }
 
@@ -99,7 +99,7 @@ internal sealed class PeerSums : IDisposable
     {
         if (numRows == 0) return;
         CudaKernel kernel = Find(numbers.ElementType, output.ElementType, (int)weight.Length);
-        kernel.Launch(Math.Min(numRows, Resident(kernel)), 1, new PeerNormParameters
+        kernel.Launch(Math.Min(numRows, Resident(kernel, PeerKernels.NormBlocks)), 1, new PeerNormParameters
         {
             Peers = _peers,
             Delta = numbers.Address,
@@ -132,7 +132,8 @@ internal sealed class PeerSums : IDisposable
 
     private static long BoxBytes(int size) => TwoRankBytes / ((size - 1) * (size - 1)) / BoxAlignment * BoxAlignment;
 
-    private long Resident(CudaKernel kernel) => (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor;
+    /// <summary>Blocks that run at once, at most so many on a multiprocessor.</summary>
+    private long Resident(CudaKernel kernel, int maxBlocks) => (long)_device.NumMultiprocessors * Math.Min(maxBlocks, kernel.BlocksPerMultiprocessor);
 
     private CudaKernel Find(ElementType input, ElementType? output, int hiddenSize)
     {
