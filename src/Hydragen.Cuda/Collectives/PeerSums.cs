@@ -90,7 +90,8 @@ internal sealed class PeerSums : IDisposable
         if (numVectors == 0) return;
         CudaKernel kernel = Find(numbers.ElementType, null, 0);
         long numBlocks = Math.Min((numVectors + kernel.NumThreads - 1) / kernel.NumThreads, Resident(kernel, int.MaxValue));
-        kernel.Launch(numBlocks, 1, new PeerSumParameters { Peers = _peers, Numbers = numbers.Address, NumVectors = numVectors });
+        var parameters = new PeerSumParameters { Peers = _peers, Numbers = numbers.Address, NumVectors = numVectors };
+        kernel.Launch(numBlocks, 1, parameters, startsEarly: true);
     }
 
     /// <summary>As <see cref="Sum"/>, then residual += sum · factor, then output = RMS norm of the residual; the numbers need not become sums.</summary>
@@ -99,7 +100,7 @@ internal sealed class PeerSums : IDisposable
     {
         if (numRows == 0) return;
         CudaKernel kernel = Find(numbers.ElementType, output.ElementType, (int)weight.Length);
-        kernel.Launch(Math.Min(numRows, Resident(kernel, PeerKernels.NormBlocks)), 1, new PeerNormParameters
+        kernel.Launch(Math.Min(numRows, Resident(kernel, PeerKernels.NormBlocks(kernel.NumThreads))), 1, new PeerNormParameters
         {
             Peers = _peers,
             Delta = numbers.Address,
@@ -110,7 +111,7 @@ internal sealed class PeerSums : IDisposable
             HiddenSize = (int)weight.Length,
             Epsilon = epsilon,
             DeltaScale = factor,
-        });
+        }, startsEarly: true);
     }
 
     /// <summary>Ends kernels that wait; no sum is right from now on. Any thread may call it.</summary>

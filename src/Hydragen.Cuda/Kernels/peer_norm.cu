@@ -19,7 +19,7 @@ struct PeerNormParameters
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS) peer_norm(const PeerNormParameters p)
 {
-    u64 turn = turn_offset(p.peers);
+    u64 turn = begin_turn(p.peers);
     for (int row = blockIdx.x; row < p.numRows; row += gridDim.x)
     {
 #pragma unroll
@@ -28,7 +28,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS) peer_norm(
             int column = (item * THREADS + threadIdx.x) * 8;
             if (column >= p.hiddenSize) break;
             send_elements<INPUT>(p.peers, turn, p.delta, (long long)row * p.hiddenSize + column);
-            prefetch(p.residual + (long long)row * p.hiddenSize + column);
+            prefetch_sector(p.residual + (long long)row * p.hiddenSize + column);
         }
     }
     for (int row = blockIdx.x; row < p.numRows; row += gridDim.x)

@@ -51,15 +51,21 @@ DEVICE u32 load_word(const u32* address)
     return value;
 }
 
-// Brings 32 bytes into the last cache.
-DEVICE void prefetch(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address) : "memory"); }
+// Brings the 32 bytes at an address into the last cache.
+DEVICE void prefetch_sector(const void* address) { asm volatile("prefetch.global.L2 [%0];" ::"l"(address)); }
 
 DEVICE bool has_arrived(uint4 words) { return words.x != EMPTY && words.y != EMPTY && words.z != EMPTY && words.w != EMPTY; }
 
 DEVICE u32 sendable(u32 word) { return word == EMPTY ? SENT_FOR_EMPTY : word; }
 
-// Bytes from the inbox, or a box, to that of this call's turn.
-DEVICE u64 turn_offset(const Peers& peers) { return (load_word(peers.counts) & 1) * (RANKS - 1) * peers.boxBytes; }
+// Begins the call for this block, which may have started early: waits for the end of the kernel before it. Returns the bytes from the inbox,
+// or a box, to that of this call's turn.
+DEVICE u64 begin_turn(const Peers& peers)
+{
+    wait_for_dependency();
+    launch_dependents();
+    return (load_word(peers.counts) & 1) * (RANKS - 1) * peers.boxBytes;
+}
 
 // Ends the call for this block; every thread must come here.
 DEVICE void end_turn(const Peers& peers)
