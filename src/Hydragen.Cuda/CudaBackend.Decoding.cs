@@ -66,6 +66,13 @@ public sealed partial class CudaBackend
         GC.KeepAlive(logits);
     }
 
+    /// <summary>Where some chosen tokens lie on the device, <c>[numTokens]</c>, and where their FP32 log-probabilities.</summary>
+    internal (nint Tokens, nint LogProbabilities) ChosenTokens(int first, int numTokens)
+    {
+        _device.MakeCurrent();
+        return Operators.Tokens.Room(first, numTokens);
+    }
+
     /// <inheritdoc/>
     public PendingTokens ReadTokens(int numTokens)
     {

@@ -1,4 +1,5 @@
 using Hydragen.Cli.Bench;
+using Hydragen.Core;
 
 namespace Hydragen.Bench.Tests;
 
@@ -25,6 +26,20 @@ public sealed class ValueTests
     [InlineData("99999999999")]
     [InlineData("0..1000000")]
     public void Malformed_lists_are_refused(string text) => Assert.Null(NumberList.Parse(text));
+
+    [Fact]
+    public void Ranks_have_the_ceilings_of_all_their_gpus()
+    {
+        var one = new GpuCeilings(3000, 700_000, 750_000, 4e-6);
+        var two = new RankCeilings(one, 2);
+        Assert.Equal(6000, two.BestReadGigabytes);
+        Assert.Equal(1_500_000, two.PeakGflops(ElementType.BFloat16));
+        Assert.Null(two.PeakGflops(ElementType.Float32));
+        Assert.Contains("2 times", two.Description, StringComparison.Ordinal);
+        Assert.True(two.IsLike(new RankCeilings(one with { ReadGigabytes = 3100 }, 2)));
+        Assert.False(two.IsLike(new RankCeilings(one with { ReadGigabytes = 2000 }, 2)));
+        Assert.False(two.IsLike(one));
+    }
 
     [Fact]
     public void A_spread_has_the_median_of_odd_and_even_counts()

@@ -9,7 +9,8 @@ public sealed class OperatorCompilationTests
 
     /// <summary>The kernels that are compiled here.</summary>
     public static IReadOnlyCollection<string> Names { get; } =
-        ["embedding_lookup", "rms_norm", "rotary_append", "gated_activation", "linear_input", "linear_output", "row_maximum", "row_sample", "row_log_probability"];
+        ["embedding_lookup", "rms_norm", "rotary_append", "gated_activation", "linear_input", "linear_output", "row_maximum", "row_sample", "row_log_probability",
+         "peer_sum", "peer_norm"];
 
     [Theory]
     [InlineData(80)]
@@ -63,6 +64,23 @@ public sealed class OperatorCompilationTests
             // Blocks that leave before would end before the kernels before this one.
             Assert.DoesNotContain("return", source[entry..wait], StringComparison.Ordinal);
         }
+    }
+
+    [Theory]
+    [InlineData(80)]
+    [InlineData(90)]
+    public void Kernels_that_add_ranks_up_compile_without_spills_and_warnings(int computeCapability)
+    {
+        var variants = new List<KernelVariant>();
+        foreach (int numRanks in (int[])[2, 3, 4, PeerMemory.MaxRanks])
+        {
+            foreach (ElementType type in Types)
+            {
+                variants.Add(PeerKernels.Sum(type, numRanks));
+                foreach (int size in (int[])[8, 768, 5120, 8192, 16384]) variants.AddRange([PeerKernels.Norm(type, type, size, numRanks), PeerKernels.Norm(ElementType.Float32, type, size, numRanks)]);
+            }
+        }
+        Verify(computeCapability, variants);
     }
 
     private static void Verify(int computeCapability, IEnumerable<KernelVariant> variants)

@@ -13,6 +13,12 @@ internal sealed record BenchHeader(string Command, Machine Machine, IAttentionBa
     /// <summary>Versions of what a device needs besides this program; null when nothing.</summary>
     public string? Software { get; init; }
 
+    /// <summary>Processes that computed together; the backend and its ceilings are those of the first.</summary>
+    public int NumRanks { get; init; } = 1;
+
+    /// <summary>How they exchanged numbers; null for one, or before they have met.</summary>
+    public string? Ranks { get; init; }
+
     /// <summary>Writes what every row depends on; null when the command says it all.</summary>
     public Action<Utf8JsonWriter>? WriteSettings { get; init; }
 
@@ -22,7 +28,7 @@ internal sealed record BenchHeader(string Command, Machine Machine, IAttentionBa
 
     public void WriteNotes(Terminal terminal)
     {
-        terminal.Note($"{Machine.Processor}, {Environment.ProcessorCount} processors, {Backend.Description}");
+        terminal.Note($"{Machine.Processor}, {Environment.ProcessorCount} processors, {Backend.Description}{(NumRanks > 1 ? $"; {Ranks ?? $"{NumRanks} ranks"}" : "")}");
         terminal.Note($"Ceilings: {Ceilings.Description}");
         if (Ceilings.Warning is { } warning) terminal.Note(warning);
     }
@@ -56,6 +62,8 @@ internal sealed record BenchHeader(string Command, Machine Machine, IAttentionBa
         json.WriteNumber("last_level_cache_bytes", Machine.LastLevelCacheBytes);
         json.WriteNumber("memory_bytes", GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
         json.WriteString("backend", Backend.Description);
+        json.WriteNumber("ranks", NumRanks);
+        if (Ranks is not null) json.WriteString("rank_group", Ranks);
         if (Software is not null) json.WriteString("software", Software);
         json.WriteCeilings(Ceilings);
         if (WriteSettings is null) return;

@@ -37,6 +37,10 @@ internal static class RankSession
         }
     }
 
+    /// <summary>Processes that compute together; 1 for this one alone.</summary>
+    /// <exception cref="ArgumentException">The launcher's variables are malformed.</exception>
+    public static int NumRanks => RankEnvironment.Read()?.Size ?? 1;
+
     private static string? Failure => _group?.Failure;
 
     /// <summary>What to tell the user about an exception: what fails once another rank is gone says less than that it is gone.</summary>

@@ -33,12 +33,56 @@ public interface IRankGroup : IDisposable
     /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
     void AllReduce(DeviceBuffer buffer, long length);
 
+    /// <summary>
+    /// Adds the sum over all ranks of what each has to the residual stream and normalises that: as <see cref="AllReduce"/> and then
+    /// <see cref="IComputeBackend.AddRmsNorm"/>, but a group may do both at once, and what <paramref name="delta"/> holds afterwards is open.
+    /// </summary>
+    /// <param name="backend">The backend that owns the buffers.</param>
+    /// <param name="residual">FP32 <c>[numRows, hiddenSize]</c>, updated; the same on all ranks.</param>
+    /// <param name="delta"><c>[numRows, hiddenSize]</c>, the addends of this rank; of the same type on all ranks.</param>
+    /// <param name="deltaScale">Factor on the sum.</param>
+    /// <param name="numRows">Rows, the same on all ranks.</param>
+    /// <param name="weight">FP32 <c>[hiddenSize]</c>.</param>
+    /// <param name="epsilon">Added to the mean square.</param>
+    /// <param name="output"><c>[numRows, hiddenSize]</c>.</param>
+    /// <exception cref="ArgumentException">A buffer is too small or of another type.</exception>
+    /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
+    void AddRmsNorm(
+        IComputeBackend backend, DeviceBuffer residual, DeviceBuffer delta, float deltaScale, int numRows, DeviceBuffer weight, float epsilon,
+        DeviceBuffer output)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        ArgumentNullException.ThrowIfNull(weight);
+        AllReduce(delta, numRows * weight.Length);
+        backend.AddRmsNorm(residual, delta, deltaScale, numRows, weight, epsilon, output);
+    }
+
     /// <summary>Replaces the first elements of a buffer by those of rank 0.</summary>
     /// <param name="buffer">Of the same type on all ranks.</param>
     /// <param name="length">Elements, the same on all ranks.</param>
     /// <exception cref="ArgumentOutOfRangeException">The buffer has fewer elements.</exception>
     /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
     void Broadcast(DeviceBuffer buffer, long length);
+
+    /// <summary>
+    /// Chooses tokens from the logits of rank 0, as <see cref="IComputeBackend.ChooseTokens"/> does; all ranks have the same tokens then. What
+    /// the logits of other ranks hold afterwards is open.
+    /// </summary>
+    /// <param name="backend">The backend that owns the buffer, and receives the tokens.</param>
+    /// <param name="logits">FP32 <c>[choices.Length, rowSize]</c>; only those of rank 0 count.</param>
+    /// <param name="rowSize">Logits of a row.</param>
+    /// <param name="choices">How each row's token is chosen, the same on all ranks.</param>
+    /// <param name="first">Index of the first token among those of the step.</param>
+    /// <param name="withLogProbabilities">Whether log-probabilities of the tokens are wanted.</param>
+    /// <exception cref="ArgumentException">The buffer is too small or of another type.</exception>
+    /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
+    void ChooseTokens(
+        IComputeBackend backend, DeviceBuffer logits, int rowSize, ReadOnlySpan<TokenChoice> choices, int first, bool withLogProbabilities)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        Broadcast(logits, (long)choices.Length * rowSize);
+        backend.ChooseTokens(logits, rowSize, choices, first, withLogProbabilities);
+    }
 
     /// <summary>Replaces numbers on the host by those of rank 0.</summary>
     /// <param name="values">As many on all ranks.</param>

@@ -3,15 +3,18 @@ using Hydragen.Core;
 namespace Hydragen.Cuda;
 
 /// <summary>
-/// A group whose ranks each have a GPU: numbers in device memory travel by NCCL, on the stream of the backend and without the host, so that
-/// they can be part of a CUDA graph. Everything else goes through the group that brought the ranks together, which also notices when one of
-/// them is lost; then the communicator is aborted, and no GPU waits any longer.
+/// A group whose ranks each have a GPU: numbers in device memory travel on the stream of the backend and without the host, so that they can
+/// be part of a CUDA graph. GPUs of one host that reach each other's memory add up by themselves; longer sums and everything else travel by
+/// NCCL. Whatever is not in device memory goes through the group that brought the ranks together, which also notices when one of them is
+/// lost; then nobody waits on a GPU any longer.
 /// </summary>
 public sealed class NcclRankGroup : IRankGroup
 {
     private static readonly TimeSpan WatchInterval = TimeSpan.FromMilliseconds(200), AbortPatience = TimeSpan.FromSeconds(1);
 
+    private readonly CudaBackend _backend;
     private readonly CudaDevice _device;
+    private readonly PeerSums? _peers;
     private readonly IRankGroup _control;
     private readonly Lock _calls = new();
     private readonly ManualResetEventSlim _isClosing = new();
@@ -22,6 +25,7 @@ public sealed class NcclRankGroup : IRankGroup
     /// <param name="backend">The GPU of this rank; must outlive the group.</param>
     /// <param name="control">The ranks; disposed with this group.</param>
     /// <exception cref="PlatformNotSupportedException">NCCL is missing; the message says where it was looked for.</exception>
+    /// <exception cref="ArgumentException">An environment variable is malformed.</exception>
     /// <exception cref="CudaException">NCCL refuses.</exception>
     /// <exception cref="RankGroupException">Another rank failed or is lost.</exception>
     public NcclRankGroup(CudaBackend backend, IRankGroup control)
@@ -29,6 +33,7 @@ public sealed class NcclRankGroup : IRankGroup
         ArgumentNullException.ThrowIfNull(backend);
         ArgumentNullException.ThrowIfNull(control);
         if (!NativeLibraries.HasCollectives) throw new PlatformNotSupportedException($"Several GPUs need NCCL: {MissingLibrary}.");
+        _backend = backend;
         _device = backend.Device;
         _control = control;
         CollectiveId id;
@@ -45,10 +50,12 @@ public sealed class NcclRankGroup : IRankGroup
         _ = CollectiveApi.SetVariable("NCCL_GRAPH_REGISTER", "0", overwrite: 0);
         CollectiveStatus.Check(CollectiveApi.InitRank(out _communicator, control.Size, id, control.Rank), "ncclCommInitRank");
 
+        _peers = PeerSums.TryCreate(backend, control);
+
         // On a thread of its own, because it can take until the caller gives up its graphs, and others want to know of the failure too.
         _onFailure = control.Failed.Register(() => new Thread(Abort) { IsBackground = true, Name = "Hydragen NCCL abort" }.Start());
         new Thread(Watch) { IsBackground = true, Name = "Hydragen NCCL" }.Start();
-        Description = $"{Size} ranks, NCCL {Version}";
+        Description = $"{Size} ranks, NCCL {Version}{(_peers is null ? "" : ", sums in each other's memory")}";
         TryOut();
     }
 
@@ -88,13 +95,20 @@ public sealed class NcclRankGroup : IRankGroup
     public void AllReduce(DeviceBuffer buffer, long length)
     {
         CudaBuffer numbers = Check.Buffer(buffer, length, nameof(buffer));
+        int type = TypeOf(numbers.ElementType);
         _device.MakeCurrent();
+        if (_peers is not null && _peers.CanSum(numbers.ElementType, length))
+        {
+            this.ThrowIfFailed();
+            _peers.Sum(numbers, length);
+            return;
+        }
         nint communicator = Enter();
         try
         {
             CollectiveStatus.Check(
                 CollectiveApi.AllReduce(
-                    numbers.Address, numbers.Address, (nuint)length, TypeOf(numbers.ElementType), CollectiveApi.Sum, communicator, _device.Stream.Value),
+                    numbers.Address, numbers.Address, (nuint)length, type, CollectiveApi.Sum, communicator, _device.Stream.Value),
                 "ncclAllReduce");
         }
         finally
@@ -104,22 +118,48 @@ public sealed class NcclRankGroup : IRankGroup
     }
 
     /// <inheritdoc/>
+    public void AddRmsNorm(
+        IComputeBackend backend, DeviceBuffer residual, DeviceBuffer delta, float deltaScale, int numRows, DeviceBuffer weight, float epsilon,
+        DeviceBuffer output)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        ArgumentOutOfRangeException.ThrowIfNegative(numRows);
+        CudaBuffer weights = Check.Float32(weight, 1, nameof(weight));
+        long length = numRows * weights.Length;
+        CudaBuffer addends = Check.Buffer(delta, length, nameof(delta));
+        if (_peers is null || backend != _backend || ReferenceEquals(delta, output) || weights.Length % PeerKernels.VectorLength != 0
+            || !_peers.CanSum(addends.ElementType, length))
+        {
+            AllReduce(delta, length);
+            backend.AddRmsNorm(residual, delta, deltaScale, numRows, weight, epsilon, output);
+            return;
+        }
+        CudaBuffer stream = Check.Float32(residual, length, nameof(residual)), result = Check.Buffer(output, length, nameof(output));
+        this.ThrowIfFailed();
+        _device.MakeCurrent();
+        _peers.SumNorm(addends, stream, deltaScale, numRows, weights, epsilon, result);
+    }
+
+    /// <inheritdoc/>
     public void Broadcast(DeviceBuffer buffer, long length)
     {
         CudaBuffer numbers = Check.Buffer(buffer, length, nameof(buffer));
-        _device.MakeCurrent();
-        nint communicator = Enter();
-        try
-        {
-            CollectiveStatus.Check(
-                CollectiveApi.Broadcast(
-                    numbers.Address, numbers.Address, (nuint)length, TypeOf(numbers.ElementType), root: 0, communicator, _device.Stream.Value),
-                "ncclBroadcast");
-        }
-        finally
-        {
-            _calls.Exit();
-        }
+        Broadcast(numbers.Address, length, TypeOf(numbers.ElementType));
+    }
+
+    /// <inheritdoc/>
+    public void ChooseTokens(
+        IComputeBackend backend, DeviceBuffer logits, int rowSize, ReadOnlySpan<TokenChoice> choices, int first, bool withLogProbabilities)
+    {
+        ArgumentNullException.ThrowIfNull(backend);
+        if (backend != _backend) throw new ArgumentException("The backend is not the one of this group.", nameof(backend));
+        if (choices.IsEmpty) return;
+
+        // Tokens are few numbers where logits are many.
+        if (Rank == 0) backend.ChooseTokens(logits, rowSize, choices, first, withLogProbabilities);
+        (nint tokens, nint logProbabilities) = _backend.ChosenTokens(first, choices.Length);
+        Broadcast(tokens, choices.Length, CollectiveApi.Int32);
+        if (withLogProbabilities) Broadcast(logProbabilities, choices.Length, TypeOf(ElementType.Float32));
     }
 
     /// <inheritdoc/>
@@ -155,6 +195,7 @@ public sealed class NcclRankGroup : IRankGroup
         _control.Dispose();
         _onFailure.Dispose();
         Abort();
+        _peers?.Dispose();
     }
 
     private static int TypeOf(ElementType type) => type switch
@@ -164,6 +205,21 @@ public sealed class NcclRankGroup : IRankGroup
         ElementType.Float16 => 6,
         _ => throw new ArgumentException($"Ranks do not exchange {type.ShortName()}."),
     };
+
+    private void Broadcast(nint address, long length, int type)
+    {
+        _device.MakeCurrent();
+        nint communicator = Enter();
+        try
+        {
+            CollectiveStatus.Check(
+                CollectiveApi.Broadcast(address, address, (nuint)length, type, root: 0, communicator, _device.Stream.Value), "ncclBroadcast");
+        }
+        finally
+        {
+            _calls.Exit();
+        }
+    }
 
     /// <summary>Takes the lock for a call; returns the communicator. Aborting holds the lock until the caller gives up its graphs.</summary>
     private nint Enter()
@@ -209,6 +265,7 @@ public sealed class NcclRankGroup : IRankGroup
     /// <summary>Ends what GPU and host wait for. A call that itself does not come back cannot be helped here.</summary>
     private void Abort()
     {
+        _peers?.Stop();
         if (!_calls.TryEnter(AbortPatience)) return;
         try
         {

@@ -165,10 +165,13 @@ internal sealed unsafe class CudaDevice : IDisposable
     }
 
     /// <summary>Sets memory to zero, in stream order.</summary>
-    public void Clear(DeviceMemory memory)
+    public void Clear(DeviceMemory memory) => Fill(memory, 0);
+
+    /// <summary>Sets every byte, in stream order.</summary>
+    public void Fill(DeviceMemory memory, byte value)
     {
         MakeCurrent();
-        DriverStatus.Check(DriverApi.MemsetBytes(memory.Value, 0, (nuint)memory.Bytes, Stream.Value), "cuMemsetD8Async");
+        DriverStatus.Check(DriverApi.MemsetBytes(memory.Value, value, (nuint)memory.Bytes, Stream.Value), "cuMemsetD8Async");
     }
 
     /// <summary>Waits for all work; an error of an earlier kernel shows here.</summary>

@@ -34,6 +34,9 @@ internal sealed unsafe class CudaKernel : IDisposable
             DriverStatus.Check(DriverApi.FuncSetAttribute(_function, MaxDynamicSharedSizeBytes, variant.SharedBytes), "cuFuncSetAttribute", _name);
     }
 
+    /// <summary>Threads of a block.</summary>
+    public int NumThreads => (int)_numThreads;
+
     /// <summary>Blocks that one multiprocessor can hold at a time.</summary>
     public int BlocksPerMultiprocessor
     {

@@ -11,6 +11,9 @@ internal static unsafe partial class CollectiveApi
     /// <summary>Addition.</summary>
     public const int Sum = 0;
 
+    /// <summary>The type of numbers that have no <see cref="Hydragen.Core.ElementType"/>.</summary>
+    public const int Int32 = 2;
+
     [LibraryImport(NativeLibraries.Collectives, EntryPoint = "ncclGetVersion")]
     public static partial int GetVersion(out int version);
 

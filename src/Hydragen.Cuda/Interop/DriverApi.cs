@@ -101,6 +101,18 @@ internal static unsafe partial class DriverApi
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemFree_v2")]
     public static partial int MemFree(nint address);
 
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuIpcGetMemHandle")]
+    public static partial int IpcGetMemHandle(out MemoryHandle handle, nint address);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuIpcOpenMemHandle_v2")]
+    public static partial int IpcOpenMemHandle(out nint address, MemoryHandle handle, uint flags);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuIpcCloseMemHandle")]
+    public static partial int IpcCloseMemHandle(nint address);
+
+    [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuCtxEnablePeerAccess")]
+    public static partial int CtxEnablePeerAccess(nint context, uint flags);
+
     [LibraryImport(NativeLibraries.Driver, EntryPoint = "cuMemcpyHtoDAsync_v2")]
     public static partial int MemcpyHostToDevice(nint destination, void* source, nuint bytes, nint stream);
 

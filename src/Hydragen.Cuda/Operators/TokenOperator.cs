@@ -63,6 +63,13 @@ internal sealed class TokenOperator(CudaDevice device, OperatorKernels kernels) 
         }, startsEarly: true);
     }
 
+    /// <summary>Where some tokens are, or go, and where their log-probabilities.</summary>
+    public (nint Tokens, nint LogProbabilities) Room(int first, int numTokens)
+    {
+        Reserve(first + numTokens);
+        return (Chosen + first * sizeof(int), Chosen + (_capacity + first) * sizeof(int));
+    }
+
     /// <summary>Starts to read the first tokens.</summary>
     public PendingTokens Read(int numTokens)
     {

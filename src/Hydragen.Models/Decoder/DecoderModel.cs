@@ -57,8 +57,18 @@ public sealed class DecoderModel : IDisposable
     /// <summary>Bytes that all weights occupy in the memory of the backend.</summary>
     public long WeightBytes => _weights.SizeInBytes;
 
-    /// <summary>Bytes of the weights that a step with logits reads: all but the embedding table, unless it is the output layer too.</summary>
-    public long WeightBytesPerStep => WeightBytes - (_weights.Embedding == _weights.Head ? 0 : _weights.Embedding.SizeInBytes);
+    /// <summary>
+    /// Bytes of the weights that a step with logits reads: all but the embedding table, unless it is the output layer too. Of several ranks,
+    /// those of all together, when each has as much as this one but for the output layer, which only rank 0 knows.
+    /// </summary>
+    public long WeightBytesPerStep
+    {
+        get
+        {
+            long head = _weights.Head?.SizeInBytes ?? 0, embedding = _weights.Embedding == _weights.Head ? 0 : _weights.Embedding.SizeInBytes;
+            return (WeightBytes - embedding - head) * (Group?.Size ?? 1) + head;
+        }
+    }
 
     /// <summary>The shape of the caches that it writes and reads.</summary>
     public KvCacheShape KvCacheShape { get; }
@@ -167,6 +177,7 @@ public sealed class DecoderModel : IDisposable
         for (int first = 0; first < logitRows.Length; first += _activations.MaxLogitRows)
         {
             int count = ComputeLogits(logitRows[first..]);
+            Group?.Broadcast(_activations.Logits, (long)count * vocabularySize);
             _activations.Logits.Download(logits.Slice(first * vocabularySize, count * vocabularySize));
             Group?.ThrowIfFailed();
         }
@@ -217,8 +228,9 @@ public sealed class DecoderModel : IDisposable
         for (int first = 0; first < _step.NumRows; first += _activations.MaxLogitRows)
         {
             int count = ComputeLogits(_rows.AsSpan(first, _step.NumRows - first));
-            Backend.ChooseTokens(
-                _activations.Logits, Configuration.VocabularySize, _step.Choices.Slice(first, count), first, _step.HasLogProbabilities);
+            ReadOnlySpan<TokenChoice> choices = _step.Choices.Slice(first, count);
+            if (Group is null) Backend.ChooseTokens(_activations.Logits, Configuration.VocabularySize, choices, first, _step.HasLogProbabilities);
+            else Group.ChooseTokens(Backend, _activations.Logits, Configuration.VocabularySize, choices, first, _step.HasLogProbabilities);
         }
     }
 
@@ -242,22 +254,33 @@ public sealed class DecoderModel : IDisposable
             Backend.RotaryAppend(a.QueryKeyValue, _share.Heads, layer.QueryKeyNorm, _rotary, plan.RowPositions, slots, cache, i, a.Query);
             Backend.Attention(plan, _share.Heads, layer.Attention, a.Query, cache, i, a.Query, logSumExp: null); // [numRows, numHeads, headDim]
             Backend.Linear(a.Query, numRows, layer.Output, a.Delta); // [numRows, hiddenSize]
-            Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
-            if (layer.PostAttentionNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostAttentionNorm, epsilon, a.Delta);
-            Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, layer.FeedForwardNorm, epsilon, a.Normed);
+            AddToResidual(numRows, layer.PostAttentionNorm, layer.FeedForwardNorm);
 
             Backend.Linear(a.Normed, numRows, layer.GateUp, a.GateUp); // [numRows, 2 · intermediateSize]
             Backend.GatedActivation(a.GateUp, numRows, _share.IntermediateSize, Configuration.Activation, a.Gated); // [numRows, intermediateSize]
             Backend.Linear(a.Gated, numRows, layer.Down, a.Delta); // [numRows, hiddenSize]
-            Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
-            if (layer.PostFeedForwardNorm is not null) Backend.RmsNorm(a.Delta, numRows, layer.PostFeedForwardNorm, epsilon, a.Delta);
-            Backend.AddRmsNorm(a.Residual, a.Delta, Configuration.ResidualScale, numRows, nextNorm, epsilon, a.Normed);
+            AddToResidual(numRows, layer.PostFeedForwardNorm, nextNorm);
         }
     }
 
+    /// <summary>Ends half a layer: its delta, summed over the ranks and normalised if it has a norm, joins the stream, normalised for what is next.</summary>
+    private void AddToResidual(int numRows, DeviceBuffer? deltaNorm, DeviceBuffer nextNorm)
+    {
+        DecoderActivations a = _activations;
+        float scale = Configuration.ResidualScale, epsilon = Configuration.NormEpsilon;
+        if (Group is not null && deltaNorm is null)
+        {
+            Group.AddRmsNorm(Backend, a.Residual, a.Delta, scale, numRows, nextNorm, epsilon, a.Normed);
+            return;
+        }
+        Group?.AllReduce(a.Delta, (long)numRows * Configuration.HiddenSize);
+        if (deltaNorm is not null) Backend.RmsNorm(a.Delta, numRows, deltaNorm, epsilon, a.Delta);
+        Backend.AddRmsNorm(a.Residual, a.Delta, scale, numRows, nextNorm, epsilon, a.Normed);
+    }
+
     /// <summary>
-    /// Logits of as many of some rows as there is room for; returns how many. Of several ranks the first computes them and the others get its
-    /// bits, so that all choose the same tokens: the fastest way to multiply, which backends look for, need not be the same everywhere.
+    /// Logits of as many of some rows as there is room for; returns how many. Of several ranks only the first computes them, and the others get
+    /// its bits, or the tokens chosen from them: the fastest way to multiply, which backends look for, need not be the same everywhere.
     /// </summary>
     private int ComputeLogits(ReadOnlySpan<int> rows)
     {
@@ -267,7 +290,6 @@ public sealed class DecoderModel : IDisposable
             Backend.Logits(
                 _activations.Normed, rows[..count], _weights.Head, Configuration.LogitScale, Configuration.FinalLogitSoftCap, _activations.Logits);
         }
-        Group?.Broadcast(_activations.Logits, (long)count * Configuration.VocabularySize);
         return count;
     }
 

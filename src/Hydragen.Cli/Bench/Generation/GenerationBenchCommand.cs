@@ -84,11 +84,14 @@ internal static class GenerationBenchCommand
             // What the processor can do says nothing about a run on a GPU.
             MachineProbe? probe = isGpu ? null : new MachineProbe(arguments.Threads(parsed) ?? Environment.ProcessorCount, PairProbe.For(null));
             long maxKvBytes = options.MaxKvBytes ?? backend.Memory.DefaultCacheBytes;
-            Task<ICeilings> MeasureCeilingsAsync() => Task.Run(() => MeasureCeilings(backend, probe, maxKvBytes, cancellationToken), CancellationToken.None);
+            int numRanks = RankSession.NumRanks;
+            Task<ICeilings> MeasureCeilingsAsync() =>
+                Task.Run(() => MeasureCeilings(backend, probe, maxKvBytes, numRanks, cancellationToken), CancellationToken.None);
             ICeilings ceilings = await MeasureCeilingsAsync();
 
             var header = new BenchHeader(BenchArguments.CommandLine(parsed), Machine.Current, backend, ceilings)
             {
+                NumRanks = numRanks,
                 Software = backend is CudaBackend ? GpuDevice.DescribeSoftware() : null,
                 WriteSettings = WriteSettings,
             };
@@ -100,6 +103,7 @@ internal static class GenerationBenchCommand
                     model, name, weightType, ceilings, isGpu ? BenchUnits.Gpu : BenchUnits.Processor, probe, chosenModes, arguments.Repeats(parsed));
                 using IGenerationProtocol protocol = plan.Create(context);
                 IReadOnlyList<JsonElement> restored = log is null ? [] : protocol.Restore(log.Rows);
+                header = header with { Ranks = context.Engine.Model.Group?.Description };
                 header.WriteNotes(terminal);
                 if (size is not null) terminal.Note($"Model: {name} (BF16, {(size.NumWeights / 1e9).ToString("0.0", CultureInfo.InvariantCulture)} · 10⁹ weights).");
                 if (restored.Count > 0) terminal.Note($"{restored.Count} rows were measured before and are kept in {log!.Path}.");
@@ -130,11 +134,13 @@ internal static class GenerationBenchCommand
         return command;
     }
 
-    private static ICeilings MeasureCeilings(IComputeBackend backend, MachineProbe? probe, long maxKvBytes, CancellationToken cancellationToken)
+    private static ICeilings MeasureCeilings(
+        IComputeBackend backend, MachineProbe? probe, long maxKvBytes, int numRanks, CancellationToken cancellationToken)
     {
         if (backend is not CudaBackend gpu) return probe!.MeasureCeilings(Machine.Current.LastLevelCacheBytes, maxKvBytes / 4, cancellationToken);
         using var meter = new CudaMeter(gpu);
-        return GpuCeilings.Measure(meter, gpu.Memory.AvailableBytes / 2, cancellationToken);
+        GpuCeilings one = GpuCeilings.Measure(meter, gpu.Memory.AvailableBytes / 2, cancellationToken);
+        return numRanks > 1 ? new RankCeilings(one, numRanks) : one;
     }
 
     private static async Task<LanguageModel> LoadAsync(

@@ -25,8 +25,11 @@ internal sealed record GenerationContext(
 
     public ModelWork Work { get; } = ModelWork.Of(Model.Engine.Model);
 
-    /// <summary>Bytes of a page of KV memory.</summary>
-    public long BytesPerPage => (long)(Work.KvBytes * KvCache.PageSize);
+    /// <summary>Ranks that compute the model together.</summary>
+    public int NumRanks => Engine.Model.Group?.Size ?? 1;
+
+    /// <summary>Bytes of a page of KV memory, on this rank.</summary>
+    public long BytesPerPage => (long)(Work.KvBytes * KvCache.PageSize) / NumRanks;
 
     /// <summary>The arithmetic ceiling, 10⁹ operations a second, or null.</summary>
     public double? Peak => Ceilings.PeakGflops(ComputeType);
@@ -34,7 +37,7 @@ internal sealed record GenerationContext(
     /// <summary>Model and types in one line.</summary>
     public string Title => string.Join(", ", ((string?[])[
         Name, ComputeType.ShortName(), KvType == ComputeType ? null : $"{KvType.ShortName()} keys and values",
-        WeightType == WeightType.Model ? null : $"{WeightType.Name()} weights"]).OfType<string>());
+        WeightType == WeightType.Model ? null : $"{WeightType.Name()} weights", NumRanks > 1 ? $"{NumRanks} ranks" : null]).OfType<string>());
 
     /// <summary>Writes which model a row is of, and its types.</summary>
     public void WriteModel(Utf8JsonWriter json)
@@ -43,6 +46,7 @@ internal sealed record GenerationContext(
         json.WriteString("compute_type", ComputeType.ShortName());
         json.WriteString("kv_type", KvType.ShortName());
         json.WriteString("weight_type", WeightType.Name());
+        json.WriteNumber("ranks", NumRanks);
     }
 
     /// <summary>Measures between two looks at the state of the processor.</summary>

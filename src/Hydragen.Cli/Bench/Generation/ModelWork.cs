@@ -8,15 +8,15 @@ namespace Hydragen.Cli.Bench;
 /// <param name="LayerWeights">Weights of the matrix products of all layers.</param>
 /// <param name="HeadWeights">Weights of the output layer.</param>
 /// <param name="FlopsPerKey">Operations for each key that a token sees, in all layers.</param>
-/// <param name="WeightBytes">Bytes of the weights that a step reads.</param>
-/// <param name="KvBytes">Bytes of one cached token.</param>
+/// <param name="WeightBytes">Bytes of the weights that a step reads, on all ranks together.</param>
+/// <param name="KvBytes">Bytes of one cached token, on all ranks together.</param>
 internal sealed record ModelWork(double LayerWeights, double HeadWeights, double FlopsPerKey, double WeightBytes, double KvBytes)
 {
     /// <summary>That of a model and the cache it needs.</summary>
     public static ModelWork Of(DecoderModel model)
     {
         using KvCache cache = model.CreateKvCache(0);
-        return Of(model.Configuration, model.WeightBytesPerStep, (double)cache.BytesPerPage / KvCache.PageSize);
+        return Of(model.Configuration, model.WeightBytesPerStep, (double)cache.BytesPerPage / KvCache.PageSize * (model.Group?.Size ?? 1));
     }
 
     /// <inheritdoc cref="Of(DecoderModel)"/>

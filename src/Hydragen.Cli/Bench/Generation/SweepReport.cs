@@ -24,6 +24,7 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
         BenchTable.Write(terminal, table);
         terminal.Note($"PP: tokens of the shared prompt; {(hasOwn ? "own: prompt tokens of each sequence behind it; " : "")}TG: new tokens of each of B sequences; N_KV: tokens in KV memory; T: median time; S: tokens a second.");
         if (hasBusy) terminal.Note("GPU busy: share of the time of decoding, from the start of the first step to the end of the last, in which a step was running, by the device's clock.");
+        if (context.NumRanks > 1) terminal.Note($"KV MiB are those of each of {context.NumRanks} ranks; everything else is of all of them together.");
         if (isPaper) terminal.Note("T_TG: a call for all new tokens less a call for one. T_PP: the shared prompt alone.");
         foreach (SweepRow row in rows.Where(row => row.Skipped is not null))
             terminal.Note($"PP {row.Cell.Prefix}, own {row.Cell.Suffix}, TG {row.Cell.NewTokens}, B {row.Cell.Batch}, {row.Mode.Name()}: does not fit; {row.Skipped}");

@@ -1,0 +1,25 @@
+// Replaces numbers by their sums over the ranks, rounded to their type.
+// Grid any that is resident at once, block THREADS. Defines: NUMBERS: element type; RANKS; THREADS.
+#include "peers.cuh"
+
+struct PeerSumParameters
+{
+    Peers peers;
+    void* numbers;         // [8 * numVectors], NUMBERS
+    long long numVectors;  // at most peers.boxBytes / (8 * element bytes)
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS) peer_sum(const PeerSumParameters p)
+{
+    u64 turn = begin_turn(p.peers);
+    long long first = (long long)blockIdx.x * THREADS + threadIdx.x, step = (long long)gridDim.x * THREADS;
+#pragma unroll 4
+    for (long long i = first; i < p.numVectors; i += step) send_elements<NUMBERS>(p.peers, turn, p.numbers, 8 * i);
+    for (long long i = first; i < p.numVectors; i += step)
+    {
+        float sums[8];
+        sum_elements<NUMBERS>(sums, p.peers, turn, p.numbers, 8 * i);
+        store_elements<NUMBERS, 8>(p.numbers, 8 * i, sums);
+    }
+    end_turn(p.peers);
+}
