@@ -15,6 +15,20 @@ internal static class CommandLine
     /// <returns>One of <see cref="ExitCode"/>.</returns>
     public static async Task<int> InvokeAsync(string[] args, Terminal terminal, CancellationToken cancellationToken = default)
     {
+        try
+        {
+            return await ParseAndRunAsync(args, terminal, cancellationToken);
+        }
+        catch (IOException exception)
+        {
+            // What commands throw is handled there; this is help that could not be written.
+            await terminal.Error.WriteLineAsync($"hydragen: {exception.Message}");
+            return ExitCode.Failure;
+        }
+    }
+
+    private static async Task<int> ParseAndRunAsync(string[] args, Terminal terminal, CancellationToken cancellationToken)
+    {
         string[] verbs = [.. Create(terminal, null).Subcommands.Select(verb => verb.Name)];
         (args, string[]? launched) = LaunchCommand.Split(args, verbs.Where(verb => verb != LaunchCommand.Name));
         RootCommand root = Create(terminal, launched);
@@ -68,8 +82,11 @@ internal static class CommandLine
     private static string Explain(RootCommand root, ParseResult parsed)
     {
         Command command = parsed.CommandResult.Command;
-        if (command == root && parsed.UnmatchedTokens.Count > 0)
-            return $"'{parsed.UnmatchedTokens[0]}' is not a command; commands are {string.Join(", ", root.Subcommands.Select(verb => verb.Name))}";
+        if (command.Subcommands.Count > 0)
+        {
+            string of = command == root ? "" : $" of '{command.Name}'", commands = $"commands are {string.Join(", ", command.Subcommands.Select(verb => verb.Name))}";
+            return parsed.UnmatchedTokens.Count > 0 ? $"'{parsed.UnmatchedTokens[0]}' is not a command{of}; {commands}" : $"Give a command{of}; {commands}";
+        }
 
         // An option with a wrong value says more than "required" or "unrecognized", which may only follow from it.
         ParseError error = parsed.Errors.FirstOrDefault(error => error.SymbolResult is OptionResult) ?? parsed.Errors[0];

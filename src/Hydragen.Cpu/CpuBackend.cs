@@ -22,6 +22,9 @@ public sealed unsafe class CpuBackend : IComputeBackend
     /// <summary>Name of the product with INT8 weights among <see cref="Kernels"/>.</summary>
     internal const string Int8Product = "int8 matrix product";
 
+    /// <summary>How the names of attention over a type of keys and values begin among <see cref="Kernels"/>.</summary>
+    internal const string AttentionOver = "attention over";
+
     private readonly NativeAllocator _allocator;
     private readonly WorkerPool _pool;
     private readonly ChosenTokens _chosen = new();
@@ -63,6 +66,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _kernels = new Lazy<IReadOnlyList<KernelChoice>>(() =>
         [
             new KernelChoice("attention", instructionSet.Name, reason),
+            .. AttentionKernels(instructionSet),
             new KernelChoice("matrix product", instructionSet.Name, reason),
             new KernelChoice(Int8Product, _operators.Quads.Name, _operators.QuadsReason),
             new KernelChoice("elementwise", instructionSet.VectorName, vectorReason),
@@ -371,6 +375,20 @@ public sealed unsafe class CpuBackend : IComputeBackend
         _partSums.Dispose();
         _partWeights.Dispose();
         _partMax.Dispose();
+    }
+
+    /// <summary>What attention over each type of keys and values is computed with; BF16 queries come apart where they have kernels of their own.</summary>
+    private IEnumerable<KernelChoice> AttentionKernels(InstructionSet instructionSet)
+    {
+        foreach (ElementType type in ElementTypes.All)
+        {
+            using var cache = new CpuKvCache(
+                _allocator, _pool, _operators.Converter, new KvCacheShape(1, 1, OperatorSet.CommonHeadDim, type), _operators.PairsBFloat16, numPages: 0);
+            AttentionJob plain = _operators.AttentionFor(ElementType.Float32, cache), pairs = _operators.AttentionFor(ElementType.BFloat16, cache);
+            string operation = $"{AttentionOver} {type.ShortName()}";
+            yield return new KernelChoice(operation, instructionSet.VectorName, plain.Describe(cache, _operators.Converter));
+            if (pairs != plain) yield return new KernelChoice(operation + ", bf16 queries", instructionSet.Name, pairs.Describe(cache, _operators.Converter));
+        }
     }
 
     // The kernels hold bare pointers; a buffer that its owner has dropped must not be finalized under them.

@@ -185,7 +185,8 @@ public sealed class AttentionBenchTests
     }
 
     [Theory]
-    [InlineData("", "Required command")]
+    [InlineData("", "commands are attention, decoding, generate")]
+    [InlineData("nonsense", "'nonsense' is not a command of 'bench'")]
     [InlineData("attention --protocol micro --batch 3", "--batch does not go with --protocol micro")]
     [InlineData("attention --protocol published --heads 8", "--heads does not go with --protocol published")]
     [InlineData("attention --protocol micro --suffix 1", "--suffix does not go with --protocol micro")]

@@ -1,3 +1,6 @@
+using System.Globalization;
+using Hydragen.Cli.Output;
+
 namespace Hydragen.Cli.Tests;
 
 public sealed class HelpTests
@@ -37,6 +40,19 @@ public sealed class HelpTests
         Assert.Contains("--verbose", result.Output, StringComparison.Ordinal);
         Assert.Empty(result.Error);
         Assert.All(result.Output.Split('\n'), line => Assert.InRange(line.Length, 0, 250));
+    }
+
+    [Theory]
+    [InlineData("--help")]
+    [InlineData("--version")]
+    [InlineData("generate", "--help")]
+    [InlineData("doctor")]
+    public async Task Output_that_cannot_be_written_is_one_line_and_exit_code_1(params string[] args)
+    {
+        using StringWriter error = new(CultureInfo.InvariantCulture);
+        using FullStream full = new();
+        Assert.Equal(1, await CommandLine.InvokeAsync(args, Terminal.Over(Stream.Null, full, error), TestContext.Current.CancellationToken));
+        Assert.Equal("hydragen: no space left", error.ToString().TrimEnd());
     }
 
     [Fact]
@@ -94,5 +110,13 @@ public sealed class HelpTests
         string[] args = line.Split(' ');
         Assert.Contains("--threads", (await Cli.RunAsync([.. args, "--help"])).Output, StringComparison.Ordinal);
         (await Cli.RunAsync([.. args, "--threads", "0"])).AssertBadInput("--threads must be ", "not '0'");
+    }
+
+    /// <summary>A disk without room.</summary>
+    private sealed class FullStream : MemoryStream
+    {
+        public override void Write(ReadOnlySpan<byte> buffer) => throw new IOException("no space left");
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new IOException("no space left");
     }
 }

@@ -18,7 +18,7 @@ internal static class NumberList
         {
             string text = result.Tokens[0].Value;
             int[]? values = Parse(text);
-            if (values is null) result.AddError($"{name} takes numbers like 1,8,32 or 0..512..16 (first..last..step), at most {MaxCount}, not '{text}'");
+            if (values is null) result.AddError($"{name} takes numbers like 1,8,32 or 0..512..16 (first..last..step), at most {MaxCount} of them, not '{text}'");
             else if (values.Any(value => value < min || value > max)) result.AddError($"{name} takes numbers from {min} to {max}, not '{text}'");
             return values ?? [];
         },

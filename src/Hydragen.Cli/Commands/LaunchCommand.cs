@@ -11,6 +11,8 @@ internal static class LaunchCommand
     private const int MaxRanks = 64;
 
     private const string Details = """
+        Behind --gpus stands any command that runs a model, with its options: hydragen launch --gpus N COMMAND ...
+
         The model is split over the processes, one a GPU; with --device cpu they share the processor. What rank 0
         prints is the output; errors of other ranks are shown with their number. When one rank fails or is killed,
         all end, and the exit code is its.

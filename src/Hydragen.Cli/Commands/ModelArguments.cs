@@ -48,7 +48,7 @@ internal sealed class ModelArguments
 
     public static string EmbeddedModelPath => Path.Combine(AppContext.BaseDirectory, EmbeddedModelFolder);
 
-    public static Option<int?> MakeThreads() => Values.OptionalInteger("--threads", "Threads; one a core when not given.", 1, MaxThreads);
+    public static Option<int?> MakeThreads() => Values.OptionalInteger("--threads", "Threads; one a processor when not given.", 1, MaxThreads);
 
     public static Option<string> MakeWeightType() => Values.Choice(
         "--weight-type", "Weights as the model stores them, or rounded to INT8 while loading: less memory, and logits that differ a little.",

@@ -5,9 +5,6 @@ namespace Hydragen.Cpu;
 /// <summary>AVX-512 with products over BF16 pairs in the tile unit.</summary>
 internal sealed class AmxOperatorSet(AmxTile tile, PairTile pairTile) : PairOperatorSet(pairTile)
 {
-    // The attention kernels of other head sizes are tested when they are first needed, and left out if they fail.
-    private const int CommonHeadDim = 128;
-
     private readonly Dictionary<int, PairAttentionJob> _attention = [];
 
     /// <summary>Why these operators cannot run here, or null; generates and tests their kernels on first use.</summary>

@@ -6,6 +6,9 @@ namespace Hydragen.Cpu;
 /// <summary>Converts vectors between FP32 and the bytes of a KV cache.</summary>
 internal abstract unsafe class ByteConverter
 {
+    /// <summary>How <see cref="PairsToSingle"/> widens, for people.</summary>
+    public abstract string Way { get; }
+
     /// <summary>Rounds one token's key or value of a head.</summary>
     /// <param name="source">FP32 <c>[count]</c>.</param>
     /// <param name="type">A type whose elements are bytes.</param>
@@ -37,6 +40,10 @@ internal sealed unsafe class ByteConverter<S, V> : ByteConverter
     private const uint MagnitudeBits = 0x7FFF_FFFF;
     private const int LineBytes = 64;
 
+    public override string Way => UsesTable ? "by a table in AVX-512 VBMI" : "by shifts and a multiplication";
+
+    private static bool UsesTable => S.Lanes == TileShape.StripWidth && ByteTable.IsSupported;
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override Half FromSingle(float* source, ElementType type, nint count, byte* destination)
     {
@@ -65,7 +72,7 @@ internal sealed unsafe class ByteConverter<S, V> : ByteConverter
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void PairsToSingle(byte* source, ElementType type, nint count, float* destination, nint ahead)
     {
-        if (S.Lanes == TileShape.StripWidth && ByteTable.IsSupported)
+        if (UsesTable)
         {
             ByteTable.ToSingle(source, type, count, destination, ahead);
             return;

@@ -41,6 +41,11 @@ internal abstract unsafe class AttentionJob : Job
     /// <summary>FP32 elements of scratch that each worker needs.</summary>
     public abstract int ScratchPerWorker(int headDim);
 
+    /// <summary>How keys and values come into the products, in one line.</summary>
+    /// <param name="cache">The cache that they are in.</param>
+    /// <param name="converter">What would widen them.</param>
+    public abstract string Describe(CpuKvCache cache, ElementConverter converter);
+
     /// <summary>The row and query head of a vector of an item.</summary>
     protected (int Row, int Head) Locate(in AttentionItem item, in AttentionSegment segment, int vector)
     {

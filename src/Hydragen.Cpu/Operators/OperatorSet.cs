@@ -6,6 +6,12 @@ namespace Hydragen.Cpu;
 /// <summary>Every operator, compiled for one vector width.</summary>
 internal abstract class OperatorSet
 {
+    /// <summary>
+    /// The size of heads whose attention kernels are tested, and named to people, before there is a model; those of other sizes are tested
+    /// when they are first needed, and left out if they fail.
+    /// </summary>
+    public const int CommonHeadDim = 128;
+
     private QuadKernel? _quads;
     private string _quadsReason = string.Empty;
 

@@ -33,6 +33,15 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
 
     public override int ScratchPerWorker(int headDim) => PairBlock.Size(headDim, Cache.Shape.ElementType.IsByte()) / sizeof(float);
 
+    public override string Describe(CpuKvCache cache, ElementConverter converter)
+    {
+        bool isByte = cache.Shape.ElementType.IsByte(), isFused = IsFused(cache);
+        string pairs = !isByte ? "BF16 pairs as they are"
+            : byteProduct is null ? "pages widened to BF16 by a table in AVX-512 VBMI"
+            : "widened to BF16 by a table in AVX-512 VBMI: for few vectors in a generated tile, for many a page at a time";
+        return !isFused ? pairs : isByte ? pairs + "; many vectors in the fused kernel" : pairs + ", in the fused kernel";
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
     {
@@ -68,7 +77,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
         int unitPages = UnitKeys / KvCache.PageSize;
         bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
         bool isByte = Cache.Shape.ElementType.IsByte(), widens = isByte && (byteProduct is null || numVectors > AttentionWork.MaxReadBoundVectors);
-        bool isFused = fused is not null && !Cache.HasScales && (widens ? !isReadBound : !isByte);
+        bool isFused = IsFused(Cache) && (widens ? !isReadBound : !isByte);
         Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit], ahead = stackalloc nuint[AttentionWork.PagesPerSplit];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += unitPages)
         {
@@ -171,6 +180,9 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
             Converter.Bytes.ScalesToSingle(scales + KvCache.PageSize, KvCache.PageSize, widened + PairSoftmax.MaxUnitKeys);
         }
     }
+
+    /// <summary>Whether whole units are computed by the fused kernel, which knows no scales.</summary>
+    private bool IsFused(CpuKvCache cache) => fused is not null && !cache.HasScales;
 
     private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Cache.HeadOffset(Layer, kvHead);
 

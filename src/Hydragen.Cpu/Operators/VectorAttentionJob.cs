@@ -27,6 +27,14 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     public override int ScratchPerWorker(int headDim) => VectorBlock.Size(headDim);
 
+    public override string Describe(CpuKvCache cache, ElementConverter converter) => cache.Shape.ElementType switch
+    {
+        ElementType.Float32 => "FP32 as it is",
+        ElementType.Float16 => halfTile is null ? "widened to FP32 by shifts and a multiplication" : "widened to FP32 by vcvtph2ps in a generated tile",
+        ElementType.BFloat16 => cache.IsPaired ? "pairs taken apart to FP32" : "widened to FP32 by a shift",
+        _ => $"widened to FP32 {converter.Bytes.Way}",
+    };
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 
 namespace Hydragen.Cpu;
 
@@ -7,7 +8,7 @@ namespace Hydragen.Cpu;
 /// <typeparam name="V">Vector.</typeparam>
 internal sealed unsafe class VectorQuadTile<D, V> : RegisterTile
     where D : struct, IQuadDot<V>
-    where V : struct
+    where V : unmanaged
 {
     public override int MaxRows => 4;
 
@@ -19,7 +20,7 @@ internal sealed unsafe class VectorQuadTile<D, V> : RegisterTile
         {
             byte* b = arguments.B + strip * arguments.StripStrideBytes;
             byte* ahead = (strip % 2 == 0 ? arguments.FirstAhead : arguments.SecondAhead) + strip / 2 * arguments.AheadStrideBytes;
-            for (int column = 0; column < TileShape.StripWidth; column += 2 * D.Lanes)
+            for (int column = 0; column < TileShape.StripWidth; column += 2 * sizeof(V) / sizeof(int))
             {
                 byte* c = (byte*)arguments.C + (strip * TileShape.StripWidth + column) * sizeof(int);
                 byte* columns = b + column * QuadKernel.QuadSize;
@@ -41,8 +42,8 @@ internal sealed unsafe class VectorQuadTile<D, V> : RegisterTile
         byte* end = a + numQuads * QuadKernel.QuadSize;
         for (; a < end; a += QuadKernel.QuadSize, a2 += QuadKernel.QuadSize, b += GroupRowBytes, ahead += GroupRowBytes)
         {
-            D.Prefetch(ahead);
-            V first = D.Load(b), second = D.Load(b + D.Lanes * sizeof(int));
+            Prefetch(ahead);
+            V first = Load(b), second = Load(b + sizeof(V));
             V row = D.Broadcast(*(int*)a);
             s00 = D.DotAdd(s00, row, first);
             s01 = D.DotAdd(s01, row, second);
@@ -69,10 +70,10 @@ internal sealed unsafe class VectorQuadTile<D, V> : RegisterTile
         byte* end = a + numQuads * QuadKernel.QuadSize;
         for (; a < end; a += QuadKernel.QuadSize, b += GroupRowBytes, ahead += GroupRowBytes)
         {
-            D.Prefetch(ahead);
+            Prefetch(ahead);
             V row = D.Broadcast(*(int*)a);
-            s0 = D.DotAdd(s0, row, D.Load(b));
-            s1 = D.DotAdd(s1, row, D.Load(b + D.Lanes * sizeof(int)));
+            s0 = D.DotAdd(s0, row, Load(b));
+            s1 = D.DotAdd(s1, row, Load(b + sizeof(V)));
         }
         Finish(c, s0, s1, adds);
     }
@@ -80,8 +81,17 @@ internal sealed unsafe class VectorQuadTile<D, V> : RegisterTile
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Finish(byte* c, V first, V second, bool adds)
     {
-        byte* next = c + D.Lanes * sizeof(int);
-        D.Store(c, adds ? D.Add(D.Load(c), first) : first);
-        D.Store(next, adds ? D.Add(D.Load(next), second) : second);
+        byte* next = c + sizeof(V);
+        Unsafe.WriteUnaligned(c, adds ? D.Add(Load(c), first) : first);
+        Unsafe.WriteUnaligned(next, adds ? D.Add(Load(next), second) : second);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static V Load(byte* source) => Unsafe.ReadUnaligned<V>(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Prefetch(byte* address)
+    {
+        if (Sse.IsSupported) Sse.Prefetch0(address);
     }
 }

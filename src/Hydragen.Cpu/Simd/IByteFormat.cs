@@ -53,52 +53,58 @@ internal readonly struct Int8Format : IByteFormat
 /// <summary>FP8 E4M3.</summary>
 internal readonly struct Float8E4M3Format : IByteFormat
 {
-    private const int ExponentDifference = 127 - 7;
+    private const int ExponentDifference = 127 - 7, FractionBits = 3;
+    private const uint Largest = 0x7E;
 
-    /// <summary>The fields move to their place in a single; the product corrects the exponent and normalises subnormal numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Decode<S, V>(V bytes)
         where S : struct, ISimd<V>
-        where V : struct
-    {
-        V magnitude = S.And(bytes, S.Bits(0x7F));
-        V isNaN = S.And(S.LessThanBits(S.Bits(0x7E), magnitude), S.Bits(0x7FC0_0000));
-        V number = S.Multiply(S.ShiftLeft(magnitude, 20), S.Bits((127u + ExponentDifference) << 23));
-        return S.Or(S.Or(number, isNaN), S.ShiftLeft(S.And(bytes, S.Bits(0x80)), 24));
-    }
+        where V : struct => Float8.Decode<S, V>(bytes, ExponentDifference, FractionBits, Largest, special: 0x7FC0_0000);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Encode<S, V>(V value)
         where S : struct, ISimd<V>
-        where V : struct => Float8.Encode<S, V>(value, ExponentDifference, fractionBits: 3, largest: 0x7E);
+        where V : struct => Float8.Encode<S, V>(value, ExponentDifference, FractionBits, Largest);
 }
 
 /// <summary>FP8 E5M2: the upper half of a half.</summary>
 internal readonly struct Float8E5M2Format : IByteFormat
 {
-    private const int ExponentDifference = 127 - 15;
+    private const int ExponentDifference = 127 - 15, FractionBits = 2;
+    private const uint Largest = 0x7B;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Decode<S, V>(V bytes)
         where S : struct, ISimd<V>
-        where V : struct
-    {
-        V magnitude = S.And(bytes, S.Bits(0x7F));
-        V special = S.And(S.LessThanBits(S.Bits(0x7B), magnitude), S.Bits(0x7F80_0000));
-        V number = S.Multiply(S.ShiftLeft(magnitude, 21), S.Bits((127u + ExponentDifference) << 23));
-        return S.Or(S.Or(number, special), S.ShiftLeft(S.And(bytes, S.Bits(0x80)), 24));
-    }
+        where V : struct => Float8.Decode<S, V>(bytes, ExponentDifference, FractionBits, Largest, special: 0x7F80_0000);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Encode<S, V>(V value)
         where S : struct, ISimd<V>
-        where V : struct => Float8.Encode<S, V>(value, ExponentDifference, fractionBits: 2, largest: 0x7B);
+        where V : struct => Float8.Encode<S, V>(value, ExponentDifference, FractionBits, Largest);
 }
 
 /// <summary>What the FP8 formats share.</summary>
 internal static class Float8
 {
-    /// <summary>Like <see cref="Core.Float8Bits.FromSingle"/>, bit for bit.</summary>
+    /// <summary>The fields move to their place in a single; the product corrects the exponent and normalises subnormal numbers.</summary>
+    /// <param name="bytes">Bytes.</param>
+    /// <param name="exponentDifference">Bias of a single's exponent less that of the format's.</param>
+    /// <param name="fractionBits">Bits of the fraction.</param>
+    /// <param name="largest">The largest magnitude that is a number and finite.</param>
+    /// <param name="special">Bits that magnitudes beyond it get as singles; where there are infinities, the fraction tells NaN from them.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V Decode<S, V>(V bytes, int exponentDifference, int fractionBits, uint largest, uint special)
+        where S : struct, ISimd<V>
+        where V : struct
+    {
+        V magnitude = S.And(bytes, S.Bits(0x7F));
+        V isSpecial = S.And(S.LessThanBits(S.Bits(largest), magnitude), S.Bits(special));
+        V number = S.Multiply(S.ShiftLeft(magnitude, 23 - fractionBits), S.Bits((127u + (uint)exponentDifference) << 23));
+        return S.Or(S.Or(number, isSpecial), S.ShiftLeft(S.And(bytes, S.Bits(0x80)), 24));
+    }
+
+    /// <summary>Like <see cref="Core.Float8Bits.FromSingle"/>, bit for bit; the parameters are those of <see cref="Decode"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V Encode<S, V>(V value, int exponentDifference, int fractionBits, uint largest)
         where S : struct, ISimd<V>

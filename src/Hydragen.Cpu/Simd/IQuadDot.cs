@@ -7,16 +7,9 @@ namespace Hydragen.Cpu;
 
 /// <summary>Dot products of INT8 quads, added to INT32 lanes; exact modulo 2^32.</summary>
 /// <typeparam name="V">The vector of INT32 lanes.</typeparam>
-internal unsafe interface IQuadDot<V>
-    where V : struct
+internal interface IQuadDot<V>
+    where V : unmanaged
 {
-    /// <summary>INT32 lanes: 4 or 8.</summary>
-    static abstract int Lanes { get; }
-
-    static abstract V Load(void* source);
-
-    static abstract void Store(void* destination, V value);
-
     /// <summary>Repeats a quad in all lanes.</summary>
     static abstract V Broadcast(int quad);
 
@@ -24,22 +17,11 @@ internal unsafe interface IQuadDot<V>
 
     /// <summary>In each lane, sum + Σ row[i] · weights[i] over its four bytes.</summary>
     static abstract V DotAdd(V sums, V row, V weights);
-
-    /// <summary>Asks for a cache line that will be read soon; any address is allowed. Does nothing where there is no such instruction.</summary>
-    static abstract void Prefetch(byte* address);
 }
 
 /// <summary>AVX-VNNI: unsigned bytes in the rows, one instruction for 32 products.</summary>
-internal readonly unsafe struct VnniQuadDot : IQuadDot<Vector256<int>>
+internal readonly struct VnniQuadDot : IQuadDot<Vector256<int>>
 {
-    public static int Lanes => 8;
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Load(void* source) => Vector256.Load((int*)source);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(void* destination, Vector256<int> value) => Vector256.Store(value, (int*)destination);
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Broadcast(int quad) => Vector256.Create(quad);
 
@@ -49,25 +31,14 @@ internal readonly unsafe struct VnniQuadDot : IQuadDot<Vector256<int>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> DotAdd(Vector256<int> sums, Vector256<int> row, Vector256<int> weights) =>
         AvxVnni.MultiplyWideningAndAdd(sums, row.AsByte(), weights.AsSByte());
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Prefetch(byte* address) => Sse.Prefetch0(address);
 }
 
 /// <summary>
 /// AVX2: <c>vpmaddubsw</c> takes unsigned times signed bytes, so the sign of the row goes to the weights. Sums of two products stay
 /// within 2 · 127², which 16 bits hold.
 /// </summary>
-internal readonly unsafe struct Avx2QuadDot : IQuadDot<Vector256<int>>
+internal readonly struct Avx2QuadDot : IQuadDot<Vector256<int>>
 {
-    public static int Lanes => 8;
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<int> Load(void* source) => Vector256.Load((int*)source);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(void* destination, Vector256<int> value) => Vector256.Store(value, (int*)destination);
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<int> Broadcast(int quad) => Vector256.Create(quad);
 
@@ -80,22 +51,11 @@ internal readonly unsafe struct Avx2QuadDot : IQuadDot<Vector256<int>>
         Vector256<short> pairs = Avx2.MultiplyAddAdjacent(Avx2.Abs(row.AsSByte()), Avx2.Sign(weights.AsSByte(), row.AsSByte()));
         return sums + Avx2.MultiplyAddAdjacent(pairs, Vector256<short>.One);
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Prefetch(byte* address) => Sse.Prefetch0(address);
 }
 
 /// <summary>128 bits: one instruction for 16 products where Arm64 has dot products, 16-bit products elsewhere.</summary>
-internal readonly unsafe struct PortableQuadDot : IQuadDot<Vector128<int>>
+internal readonly struct PortableQuadDot : IQuadDot<Vector128<int>>
 {
-    public static int Lanes => 4;
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<int> Load(void* source) => Vector128.Load((int*)source);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Store(void* destination, Vector128<int> value) => Vector128.Store(value, (int*)destination);
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<int> Broadcast(int quad) => Vector128.Create(quad);
 
@@ -111,11 +71,5 @@ internal readonly unsafe struct PortableQuadDot : IQuadDot<Vector128<int>>
         Vector128<short> odd = (row.AsInt16() >> 8) * (weights.AsInt16() >> 8);
         Vector128<int> pairs = (even + odd).AsInt32();
         return sums + (pairs << 16 >> 16) + (pairs >> 16);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Prefetch(byte* address)
-    {
-        if (Sse.IsSupported) Sse.Prefetch0(address);
     }
 }

@@ -49,6 +49,7 @@ internal sealed class AttentionRows(AttentionRates rates, BenchUnits units)
         if (rates.Fma is { } fma) json.WriteNumber("share_of_fma", row.Gflops / fma);
         if (rates.Peak is { } peak) json.WriteNumber("share_of_peak", row.Gflops / peak);
         json.WriteNumber("gbps", rates.Gigabytes(row));
+        json.WriteNumber("read_ceiling_gbps", rates.Read);
         json.WriteNumber("share_of_read", rates.Gigabytes(row) / rates.Read);
     }
 }

@@ -16,8 +16,8 @@ internal sealed class DecodingArguments
     private readonly Option<int> _heads = Values.Integer("--heads", "Query heads.", 32, 1, MaxHeads);
     private readonly Option<int> _kvHeads = Values.Integer("--kv-heads", "Key/value heads.", 8, 1, MaxHeads);
     private readonly Option<int> _headDim = Values.Integer("--head-dim", "Elements of a head.", 128, 8, AttentionShape.MaxHeadDim);
-    private readonly Option<int> _maxLength = Values.Integer("--max-length", "Leave out points with more tokens a sequence.", int.MaxValue, 1, int.MaxValue);
-    private readonly Option<int> _maxBatch = Values.Integer("--max-batch", "Leave out points with more sequences.", int.MaxValue, 1, int.MaxValue);
+    private readonly Option<int?> _maxLength = Values.OptionalInteger("--max-length", "Leave out points with more tokens a sequence; none when not given.", 1, int.MaxValue);
+    private readonly Option<int?> _maxBatch = Values.OptionalInteger("--max-batch", "Leave out points with more sequences; none when not given.", 1, int.MaxValue);
     private readonly Option<int?> _maxSeconds = Values.OptionalInteger(
         "--max-seconds",
         $"About how long to measure; points that would take longer are listed and left out, the longest first. 0 is no limit. {ProcessorSeconds} on a processor, no limit on a GPU, when not given.",
@@ -40,7 +40,7 @@ internal sealed class DecodingArguments
     {
         var shape = new AttentionShape(parsed.GetValue(_heads), parsed.GetValue(_kvHeads), parsed.GetValue(_headDim));
         IEnumerable<DecodingSweep> sweeps = parsed.GetValue(_sweeps) is { Length: > 0 } names ? DecodingSweep.All.Where(sweep => names.Contains(sweep.Name)) : DecodingSweep.All;
-        DecodingPoint[] points = [.. sweeps.SelectMany(sweep => sweep.Points(shape, parsed.GetValue(_maxLength), parsed.GetValue(_maxBatch)))];
+        DecodingPoint[] points = [.. sweeps.SelectMany(sweep => sweep.Points(shape, parsed.GetValue(_maxLength) ?? int.MaxValue, parsed.GetValue(_maxBatch) ?? int.MaxValue))];
         return points.Length > 0 ? points : throw new InputException("--max-length and --max-batch leave no point of these sweeps.");
     }
 

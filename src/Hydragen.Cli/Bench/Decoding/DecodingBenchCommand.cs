@@ -18,8 +18,9 @@ internal static class DecodingBenchCommand
         sweeps. All types of a point run, or none.
         FLOP/s: 4 x heads x head size x pairs of a query row and a key that it sees, a second (a causal prefill counts half
         of the square). Bytes: keys and values, once for each sequence. Shares are of ceilings measured at the start, as in
-        bench attention, whose help says how data are made and timed. --plot draws a chart a sweep into one file: reads for
-        sweeps that decode, FLOP/s for the others.
+        bench attention, whose help says how data are made and timed; the ceiling of reads is measured with as many threads
+        as compute. Below the table, each type's share of it at the largest point of the sweeps that decode. --plot draws a
+        chart a sweep into one file: reads for sweeps that decode, FLOP/s for the others.
         """;
 
     public static Command Create(Terminal terminal)

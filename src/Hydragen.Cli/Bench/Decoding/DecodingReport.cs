@@ -54,7 +54,22 @@ internal sealed class DecodingReport(IReadOnlyList<DecodingPoint> points, IReadO
                 .Select(rows => string.Create(CultureInfo.InvariantCulture, $"{rows.Key} ({string.Join(", ", rows.Select(row => row.Type.ShortName()))})")));
             terminal.Note($"{group.Key.Name} {places}: {group.Key.Reason}");
         }
+        NoteReads(terminal);
         BenchTable.NoteNoise(terminal, _rows.Select(row => row.Measurement.State).OfType<MachineState>());
+    }
+
+    /// <summary>What each type reads at the largest point of the sweeps that wait for memory, beside the ceiling.</summary>
+    private void NoteReads(Terminal terminal)
+    {
+        CultureInfo culture = CultureInfo.InvariantCulture;
+        foreach (IGrouping<DecodingSweep, DecodingRow> sweep in Ordered().Where(row => row.Point.Sweep.ReadsMemory && row.Measurement.Skipped is null).GroupBy(row => row.Point.Sweep))
+        {
+            DecodingPoint largest = sweep.Last().Point;
+            string types = string.Join(", ", sweep.Where(row => row.Point == largest).Select(row => string.Create(culture,
+                $"{row.Type.ShortName()} {(_rates[row.Type].Gigabytes(row.Measurement) / ceilings.BestReadGigabytes).ToString("0 %", culture)}")));
+            string ceiling = (ceilings.BestReadGigabytes / units.RateScale).ToString(units.RateFormat, culture);
+            terminal.Note($"{sweep.Key.Name} at {largest.Value.ToString(culture)} {sweep.Key.AxisName}, share of the {ceiling} {units.Reads} that memory reads reach: {types}");
+        }
     }
 
     /// <summary>A chart a sweep: one line a type, and the ceilings.</summary>

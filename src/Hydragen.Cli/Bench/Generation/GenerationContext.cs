@@ -49,6 +49,21 @@ internal sealed record GenerationContext(
         json.WriteNumber("ranks", NumRanks);
     }
 
+    /// <summary>Runs something that may need more memory than there is.</summary>
+    /// <returns>Why it did not fit, or null.</returns>
+    public static string? TryFit(Action run)
+    {
+        try
+        {
+            run();
+            return null;
+        }
+        catch (Exception exception) when (exception is OutOfKvMemoryException or InsufficientMemoryException)
+        {
+            return exception.Message;
+        }
+    }
+
     /// <summary>Measures between two looks at the state of the processor.</summary>
     public MachineState? Watch(Action measure)
     {

@@ -93,21 +93,6 @@ internal abstract class GenerationProtocol<TPoint, TRow>(GenerationContext conte
 
     protected abstract TRow Read(JsonElement line);
 
-    /// <summary>Runs something that may need more memory than there is.</summary>
-    /// <returns>Why it did not fit, or null.</returns>
-    protected static string? TryFit(Action run)
-    {
-        try
-        {
-            run();
-            return null;
-        }
-        catch (Exception exception) when (exception is OutOfKvMemoryException or InsufficientMemoryException)
-        {
-            return exception.Message;
-        }
-    }
-
     /// <summary>Computes a prefix several times and keeps it until there is another.</summary>
     /// <returns>Seconds of each time, the first of a GPU's left out, when kernels are compiled and algorithms chosen.</returns>
     protected double[] KeepPrefix(IReadOnlyList<int> tokenIds, int numTimes, CancellationToken cancellationToken)

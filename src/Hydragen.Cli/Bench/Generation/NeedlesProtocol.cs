@@ -56,38 +56,24 @@ internal sealed class NeedlesProtocol : GenerationProtocol<int, NeedlesRow>
         int count = Math.Min(WarmUpQuestions, _plan.MaxSequences);
         for (int i = 0; i < 2; i++)
         {
-            foreach (SharingMode mode in _modes) TryFit(() => Answer(count, mode, null, cancellationToken));
+            foreach (SharingMode mode in _modes) GenerationContext.TryFit(() => Answer(count, mode, null, cancellationToken));
         }
     }
 
     protected override IReadOnlyList<NeedlesRow> Measure(int numQuestions, CancellationToken cancellationToken)
     {
-        var rounds = _modes.ToDictionary(mode => mode, _ => new List<(CallTimes Times, GenerationStatistics Statistics)>(Context.Repeats));
+        var rounds = new ModeRounds<SharingMode, (CallTimes Times, GenerationStatistics Statistics)>(Context, _modes, _ => null);
         var answers = _modes.ToDictionary(mode => mode, _ => new string[numQuestions]);
-        Dictionary<SharingMode, string?> skipped = _modes.ToDictionary(mode => mode, _ => (string?)null);
         // On a GPU, kernels are compiled and algorithms chosen when a size first occurs, and that must not count.
-        int numUntimed = Context.Probe is null ? 1 : 0;
-        MachineState? state = Context.Watch(() =>
-        {
-            for (int round = -numUntimed; round < Context.Repeats; round++)
-            {
-                foreach (SharingMode mode in _modes.Where(mode => skipped[mode] is null))
-                {
-                    skipped[mode] = TryFit(() =>
-                    {
-                        (CallTimes, GenerationStatistics) done = Answer(numQuestions, mode, answers[mode], cancellationToken);
-                        if (round >= 0) rounds[mode].Add(done);
-                    });
-                }
-            }
-        });
-        return [.. _modes.Select(mode => skipped[mode] is null
-            ? Row(numQuestions, mode, rounds[mode], answers[mode], state)
-            : new NeedlesRow(numQuestions, mode, [], [], [], 0, 0, null, skipped[mode]))];
+        if (Context.Probe is null) rounds.Each(mode => Answer(numQuestions, mode, null, cancellationToken));
+        rounds.Measure(mode => Answer(numQuestions, mode, answers[mode], cancellationToken));
+        return [.. _modes.Select(mode => rounds.WhyNot(mode) is { } reason
+            ? new NeedlesRow(numQuestions, mode, [], [], [], 0, 0, null, reason)
+            : Row(numQuestions, mode, rounds.Of(mode), answers[mode], rounds.State))];
     }
 
     private NeedlesRow Row(
-        int numQuestions, SharingMode mode, List<(CallTimes Times, GenerationStatistics Statistics)> rounds, string[] answers, MachineState? state)
+        int numQuestions, SharingMode mode, IReadOnlyList<(CallTimes Times, GenerationStatistics Statistics)> rounds, string[] answers, MachineState? state)
     {
         int[] correct = new int[NumTenths], asked = new int[NumTenths];
         for (int i = 0; i < numQuestions; i++)

@@ -43,33 +43,18 @@ internal sealed class SweepProtocol(GenerationContext context, SweepPlan plan) :
 
     protected override IReadOnlyList<SweepRow> Measure(GenerationCell cell, CancellationToken cancellationToken)
     {
-        Dictionary<SharingMode, string?> skipped = _modes.ToDictionary(mode => mode, mode => CheckPages(cell.NumPages(mode)));
-        IEnumerable<SharingMode> Fitting() => _modes.Where(mode => skipped[mode] is null);
-        var rounds = _modes.ToDictionary(mode => mode, _ => new List<Round>(Context.Repeats));
-        if (plan.IsPaper && Fitting().Any() && Prefix?.Length != cell.Prefix)
-        {
-            string? reason = TryFit(() => _prefixTimes = KeepPrefix(Context.Tokens(new Random(Seed), cell.Prefix), Context.Repeats, cancellationToken));
-            foreach (SharingMode mode in _modes) skipped[mode] ??= reason;
-        }
+        var rounds = new ModeRounds<SharingMode, Round>(Context, _modes, mode => CheckPages(cell.NumPages(mode)));
+        if (plan.IsPaper && rounds.AnyFits && Prefix?.Length != cell.Prefix)
+            rounds.Prepare(() => _prefixTimes = KeepPrefix(Context.Tokens(new Random(Seed), cell.Prefix), Context.Repeats, cancellationToken));
         // On a GPU, kernels are compiled and algorithms chosen when a size first occurs, and that must not count. Elsewhere the prompt,
         // unless it is computed already, would cost more than it is worth.
         if (Context.Probe is null || plan.IsPaper)
-        {
-            foreach (SharingMode mode in Fitting().ToArray())
-                skipped[mode] = TryFit(() => Time(cell with { NewTokens = Math.Min(cell.NewTokens, 3) }, mode, cancellationToken));
-        }
-        MachineState? state = !Fitting().Any() ? null : Context.Watch(() =>
-        {
-            for (int round = 0; round < Context.Repeats; round++)
-            {
-                foreach (SharingMode mode in Fitting().ToArray())
-                    skipped[mode] = TryFit(() => rounds[mode].Add(Time(cell, mode, cancellationToken)));
-            }
-        });
-        return [.. _modes.Select(mode => Row(cell, mode, skipped[mode] is null ? rounds[mode] : [], state, skipped[mode]))];
+            rounds.Each(mode => Time(cell with { NewTokens = Math.Min(cell.NewTokens, 3) }, mode, cancellationToken));
+        rounds.Measure(mode => Time(cell, mode, cancellationToken));
+        return [.. _modes.Select(mode => Row(cell, mode, rounds.Of(mode), rounds.State, rounds.WhyNot(mode)))];
     }
 
-    private SweepRow Row(GenerationCell cell, SharingMode mode, List<Round> rounds, MachineState? state, string? skipped)
+    private SweepRow Row(GenerationCell cell, SharingMode mode, IReadOnlyList<Round> rounds, MachineState? state, string? skipped)
     {
         if (rounds.Count == 0) return new SweepRow(cell, mode, 0, [], [], 0, null, skipped);
         GenerationStatistics statistics = rounds[0].Statistics;
@@ -91,7 +76,7 @@ internal sealed class SweepProtocol(GenerationContext context, SweepPlan plan) :
         };
     }
 
-    private static double[] BusyShares(List<Round> rounds) => [.. rounds.Where(round => round.BusyShare is not null).Select(round => round.BusyShare!.Value)];
+    private static double[] BusyShares(IReadOnlyList<Round> rounds) => [.. rounds.Where(round => round.BusyShare is not null).Select(round => round.BusyShare!.Value)];
 
     private Round Time(GenerationCell cell, SharingMode mode, CancellationToken cancellationToken)
     {

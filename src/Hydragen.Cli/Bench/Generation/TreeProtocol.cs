@@ -33,47 +33,37 @@ internal sealed class TreeProtocol(GenerationContext context, TreePlan plan, IRe
         int[] header = Context.Tokens(new Random(Seed), plan.HeaderTokens);
         KeepPrefix(header[..Math.Min(WarmUpPrompt, header.Length)], 1, cancellationToken);
         _headerTimes = KeepPrefix(header, Context.Repeats, cancellationToken);
-        foreach (string mode in Context.Modes) TryFit(() => Generate(1, mode, Math.Min(WarmUpTokens, plan.NewTokens), cancellationToken));
+        foreach (string mode in Context.Modes) GenerationContext.TryFit(() => Generate(1, mode, Math.Min(WarmUpTokens, plan.NewTokens), cancellationToken));
     }
 
     protected override IReadOnlyList<TreeRow> Measure(int atOnce, CancellationToken cancellationToken)
     {
-        Dictionary<string, string?> skipped = Context.Modes.ToDictionary(mode => mode, mode => CheckPages(plan.NumPages(mode, atOnce < plan.NumProblems ? atOnce : 0)));
-        IEnumerable<string> Fitting() => Context.Modes.Where(mode => skipped[mode] is null);
-        var rounds = Context.Modes.ToDictionary(mode => mode, _ => new List<CallTimes>(Context.Repeats));
-        var peaks = Context.Modes.ToDictionary(mode => mode, _ => (KvBytes: 0L, Batch: 0));
+        var rounds = new ModeRounds<string, Round>(
+            Context, Context.Modes, mode => CheckPages(plan.NumPages(mode, atOnce < plan.NumProblems ? atOnce : 0)));
         // On a GPU, kernels are compiled and algorithms chosen when a size first occurs, and that must not count.
-        if (Context.Probe is null)
+        if (Context.Probe is null) rounds.Each(mode => Generate(atOnce, mode, Math.Min(WarmUpTokens, plan.NewTokens), cancellationToken));
+        rounds.Measure(mode => GenerateAll(atOnce, mode, cancellationToken));
+        return [.. Context.Modes.Select(mode => rounds.WhyNot(mode) is { } reason
+            ? new TreeRow(atOnce, mode, [], 0, 0, null, reason)
+            : new TreeRow(
+                atOnce, mode, [.. rounds.Of(mode).Select(round => round.Times)], rounds.Of(mode).Max(round => round.PeakKvBytes),
+                rounds.Of(mode).Max(round => round.PeakBatchSize), rounds.State, null))];
+    }
+
+    /// <summary>All problems, so many in a call.</summary>
+    private Round GenerateAll(int atOnce, string mode, CancellationToken cancellationToken)
+    {
+        Round sum = default;
+        for (int first = 0; first < plan.NumProblems; first += atOnce)
         {
-            foreach (string mode in Fitting().ToArray())
-                skipped[mode] = TryFit(() => Generate(atOnce, mode, Math.Min(WarmUpTokens, plan.NewTokens), cancellationToken));
+            long start = Stopwatch.GetTimestamp();
+            GenerationStatistics done = Generate(Math.Min(atOnce, plan.NumProblems - first), mode, plan.NewTokens, cancellationToken);
+            var times = new CallTimes(
+                sum.Times.All + Stopwatch.GetElapsedTime(start).TotalSeconds, sum.Times.Prefill + done.PrefillTime.TotalSeconds,
+                sum.Times.Decode + done.DecodeTime.TotalSeconds);
+            sum = new Round(times, Math.Max(sum.PeakKvBytes, done.PeakKvBytes), Math.Max(sum.PeakBatchSize, done.PeakBatchSize));
         }
-        MachineState? state = !Fitting().Any() ? null : Context.Watch(() =>
-        {
-            for (int round = 0; round < Context.Repeats; round++)
-            {
-                foreach (string mode in Fitting().ToArray())
-                {
-                    skipped[mode] = TryFit(() =>
-                    {
-                        CallTimes times = default;
-                        for (int first = 0; first < plan.NumProblems; first += atOnce)
-                        {
-                            long start = Stopwatch.GetTimestamp();
-                            GenerationStatistics done = Generate(Math.Min(atOnce, plan.NumProblems - first), mode, plan.NewTokens, cancellationToken);
-                            times = new CallTimes(
-                                times.All + Stopwatch.GetElapsedTime(start).TotalSeconds, times.Prefill + done.PrefillTime.TotalSeconds,
-                                times.Decode + done.DecodeTime.TotalSeconds);
-                            peaks[mode] = (Math.Max(peaks[mode].KvBytes, done.PeakKvBytes), Math.Max(peaks[mode].Batch, done.PeakBatchSize));
-                        }
-                        rounds[mode].Add(times);
-                    });
-                }
-            }
-        });
-        return [.. Context.Modes.Select(mode => skipped[mode] is null
-            ? new TreeRow(atOnce, mode, rounds[mode], peaks[mode].KvBytes, peaks[mode].Batch, state, null)
-            : new TreeRow(atOnce, mode, [], 0, 0, null, skipped[mode]))];
+        return sum;
     }
 
     private GenerationStatistics Generate(int numProblems, string mode, int newTokens, CancellationToken cancellationToken)
@@ -97,4 +87,7 @@ internal sealed class TreeProtocol(GenerationContext context, TreePlan plan, IRe
         };
         return Context.Engine.GenerateTree(prompts, options, prefix: Prefix, cancellationToken: cancellationToken);
     }
+
+    /// <summary>One measurement of a mode.</summary>
+    private readonly record struct Round(CallTimes Times, long PeakKvBytes, int PeakBatchSize);
 }
