@@ -16,6 +16,9 @@ internal abstract unsafe class AttentionJob : Job
     public AttentionOptions Options = null!;
     public ElementConverter Converter = null!;
     public CpuKvCache Cache = null!;
+
+    /// <summary>Layout of the pages that the items read.</summary>
+    public CpuPageLayout Layout = null!;
     public int Layer;
     public byte* Query;
     public ElementType QueryType;
@@ -37,6 +40,9 @@ internal abstract unsafe class AttentionJob : Job
 
     /// <summary>Items have a multiple of so many vectors, where there are enough.</summary>
     public abstract int VectorMultiple { get; }
+
+    /// <summary>What bounds an item.</summary>
+    public ItemLimits Limits => new(MaxVectors, VectorMultiple);
 
     /// <summary>FP32 elements of scratch that each worker needs.</summary>
     public abstract int ScratchPerWorker(int headDim);

@@ -31,7 +31,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
 
     public override int VectorMultiple => PairBlock.Rows;
 
-    public override int ScratchPerWorker(int headDim) => PairBlock.Size(headDim, Cache.Shape.ElementType.IsByte()) / sizeof(float);
+    public override int ScratchPerWorker(int headDim) => PairBlock.Size(headDim, Layout.ElementType.IsByte()) / sizeof(float);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void Execute(int item, int worker)
@@ -67,8 +67,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         int unitPages = UnitKeys / KvCache.PageSize;
         bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
-        bool isByte = Cache.Shape.ElementType.IsByte(), widens = isByte && (byteProduct is null || numVectors > AttentionWork.MaxReadBoundVectors);
-        bool isFused = fused is not null && !Cache.HasScales && (widens ? !isReadBound : !isByte);
+        bool isByte = Layout.ElementType.IsByte(), widens = isByte && (byteProduct is null || numVectors > AttentionWork.MaxReadBoundVectors);
+        bool isFused = fused is not null && !Layout.HasScales && (widens ? !isReadBound : !isByte);
         Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit], ahead = stackalloc nuint[AttentionWork.PagesPerSplit];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += unitPages)
         {
@@ -104,7 +104,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
                 FindAhead(item, nextItem, pages[..endPage], page + unitPages, ahead[..unit.NumPages]);
                 for (int i = 0; i < unit.NumPages; i++) unit.Ahead[i] = (nint)(ahead[i] - unit.Pages[i]);
             }
-            if (Cache.HasScales) LoadScales(block, unit);
+            if (Layout.HasScales) LoadScales(block, unit);
             for (int i = 0; widens && i < unit.NumPages; i++)
             {
                 unit.Pages[i] = Widened(block, page + i, unit.Pages[i], unit.Ahead[i], ref widened);
@@ -154,7 +154,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
         int index = page % AttentionWork.PagesPerSplit;
         int size = KvCache.PageSize * (Shape.HeadDim + block.SumSize);
         ushort* copy = block.Pages + index * size;
-        if ((widened & (1u << index)) == 0) ByteTable.ToPairs((byte*)address, Cache.Shape.ElementType, size, copy, ahead);
+        if ((widened & (1u << index)) == 0) ByteTable.ToPairs((byte*)address, Layout.ElementType, size, copy, ahead);
         widened |= 1u << index;
         return (nuint)copy;
     }
@@ -165,14 +165,14 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     {
         for (int page = 0; page < unit.NumPages; page++)
         {
-            var scales = (Half*)((byte*)unit.Pages[page] + Cache.ScaleOffset);
+            var scales = (Half*)((byte*)unit.Pages[page] + Layout.ScaleOffset);
             float* widened = block.Scales + page * KvCache.PageSize;
             Converter.Bytes.ScalesToSingle(scales, KvCache.PageSize, widened);
             Converter.Bytes.ScalesToSingle(scales + KvCache.PageSize, KvCache.PageSize, widened + PairSoftmax.MaxUnitKeys);
         }
     }
 
-    private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Cache.HeadOffset(Layer, kvHead);
+    private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Layout.HeadOffset(Layer, kvHead);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadQueries(in AttentionItem item, in AttentionSegment segment, ref PairBlock block)
@@ -246,12 +246,12 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
         for (int i = 0; i < block.NumVectors; i++)
         {
             float* scores = block.Scores + i * PairSoftmax.MaxUnitKeys;
-            if (Cache.HasScales) Scale(scores, block.Lows[i], block.Highs[i], block.Scales);
+            if (Layout.HasScales) Scale(scores, block.Lows[i], block.Highs[i], block.Scales);
             if (!isPlain) Bias(scores, block.Lows[i], block.Highs[i], scale, block.Slopes[i], unit.Position - block.Positions[i]);
             PairSoftmax.Update(
                 scores, isPlain ? scale * Log2E : 1, block.Lows[i], block.Highs[i], GroupDown(unit.Low), GroupUp(unit.High),
                 block.Weights + i * PairSoftmax.MaxUnitKeys, ref block.References[i], block.Lanes + i * TileShape.StripWidth,
-                block.Sums + i * block.SumSize, block.SumSize, Cache.HasScales ? block.Scales + PairSoftmax.MaxUnitKeys : null);
+                block.Sums + i * block.SumSize, block.SumSize, Layout.HasScales ? block.Scales + PairSoftmax.MaxUnitKeys : null);
         }
     }
 
@@ -320,7 +320,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     {
         int offset = from * TileShape.StripWidth;
         for (int strip = 0; strip < block.SumSize / TileShape.StripWidth; strip++, offset += PageStripSize)
-            ByteTable.ToPairs(values + offset, Cache.Shape.ElementType, (to - from) * TileShape.StripWidth, block.Pages + offset, ahead);
+            ByteTable.ToPairs(values + offset, Layout.ElementType, (to - from) * TileShape.StripWidth, block.Pages + offset, ahead);
         return block.Pages;
     }
 
@@ -329,7 +329,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     private bool CopyVisible(byte* values, byte* destination, int from, int to, int low, int high, nint ahead)
     {
         Vector512<ushort> exponent = Vector512.Create((ushort)0x7F80), special = default;
-        for (int strip = 0; strip < Cache.PaddedHeadDim / TileShape.StripWidth; strip++, values += PageStripBytes, destination += PageStripBytes)
+        for (int strip = 0; strip < Layout.PaddedHeadDim / TileShape.StripWidth; strip++, values += PageStripBytes, destination += PageStripBytes)
         {
             for (int token = from; token < to; token += 2)
             {

@@ -37,13 +37,13 @@ internal sealed class SweepProtocol(GenerationContext context, SweepPlan plan) :
         if (cell.Length > Context.Model.Configuration.MaxContextLength) return;
         for (int round = 0; round < WarmUpRounds; round++)
         {
-            foreach (SharingMode mode in _modes.Where(mode => CheckPages(cell.NumPages(mode)) is null)) GenerateAll(cell, mode, cancellationToken);
+            foreach (SharingMode mode in _modes.Where(mode => CheckPages(NumPages(cell, mode)) is null)) GenerateAll(cell, mode, cancellationToken);
         }
     }
 
     protected override IReadOnlyList<SweepRow> Measure(GenerationCell cell, CancellationToken cancellationToken)
     {
-        Dictionary<SharingMode, string?> skipped = _modes.ToDictionary(mode => mode, mode => CheckPages(cell.NumPages(mode)));
+        Dictionary<SharingMode, string?> skipped = _modes.ToDictionary(mode => mode, mode => CheckPages(NumPages(cell, mode)));
         IEnumerable<SharingMode> Fitting() => _modes.Where(mode => skipped[mode] is null);
         var rounds = _modes.ToDictionary(mode => mode, _ => new List<Round>(Context.Repeats));
         if (plan.IsPaper && Fitting().Any() && Prefix?.Length != cell.Prefix)
@@ -67,6 +67,12 @@ internal sealed class SweepProtocol(GenerationContext context, SweepPlan plan) :
             }
         });
         return [.. _modes.Select(mode => Row(cell, mode, skipped[mode] is null ? rounds[mode] : [], state, skipped[mode]))];
+    }
+
+    private PageCount NumPages(GenerationCell cell, SharingMode mode)
+    {
+        PageCount pages = cell.NumPages(mode);
+        return plan.IsPaper || !cell.OwnsPrompt ? pages : new PageCount(0, pages.Prefix + pages.Own);
     }
 
     private SweepRow Row(GenerationCell cell, SharingMode mode, List<Round> rounds, MachineState? state, string? skipped)
