@@ -30,6 +30,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
     private readonly ChosenTokens _chosen = new();
     private readonly OperatorSet _operators;
     private readonly AttentionWork _work;
+    private readonly MixedAttentionJob _mixedAttention = new();
     private readonly MatrixProduct _matrixProduct;
     private readonly ConditionalWeakTable<RotaryEmbedding, RotaryTable> _rotaryTables = [];
     private readonly Scratch _workerScratch, _partSums, _partWeights, _partMax;
@@ -265,41 +266,56 @@ public sealed unsafe class CpuBackend : IComputeBackend
             Check.NotSame(logSumExp, output, nameof(logSumExp));
         }
         CpuKvCache pages = Check.Cache(cache, layer, shape);
-        AttentionJob job = _operators.AttentionFor(source.ElementType, pages);
-        _work.Compile(plan, shape, job.MaxVectors, job.VectorMultiple);
+        AttentionJob job = _operators.AttentionFor(source.ElementType, pages, PageKind.Suffix);
+        AttentionJob? prefixJob = pages.Shape.IsMixed ? _operators.AttentionFor(source.ElementType, pages, PageKind.Prefix) : null;
+        _work.Compile(plan, shape, job.Limits, prefixJob?.Limits ?? default, prefixJob is null ? null : pages);
         if (_work.MaxPage >= pages.Pages.Length)
             throw new ArgumentException($"The plan uses page {_work.MaxPage}, but the cache has {pages.NumPages} pages.", nameof(plan));
 
         var parts = new PartialResults(
             _partSums.Floats((long)_work.NumSlots * shape.HeadDim), _partWeights.Floats(_work.NumSlots), _partMax.Floats(_work.NumSlots));
         float* logSumExps = logs is null ? null : (float*)logs.Pointer;
-        job.Work = _work;
-        job.Shape = shape;
-        job.Options = options;
-        job.Converter = _operators.Converter;
-        job.Cache = pages;
-        job.Layer = layer;
-        job.Query = source.Pointer;
-        job.QueryType = source.ElementType;
-        job.Output = result.Pointer;
-        job.OutputType = result.ElementType;
-        job.LogSumExp = logSumExps;
-        job.Parts = parts;
-        job.Scratch = _workerScratch.Floats((long)_pool.NumThreads * job.ScratchPerWorker(shape.HeadDim));
+        void Prepare(AttentionJob kernel, PageKind kind)
+        {
+            kernel.Work = _work;
+            kernel.Shape = shape;
+            kernel.Options = options;
+            kernel.Converter = _operators.Converter;
+            kernel.Cache = pages;
+            kernel.Layout = pages.LayoutOf(kind);
+            kernel.Layer = layer;
+            kernel.Query = source.Pointer;
+            kernel.QueryType = source.ElementType;
+            kernel.Output = result.Pointer;
+            kernel.OutputType = result.ElementType;
+            kernel.LogSumExp = logSumExps;
+            kernel.Parts = parts;
+        }
+        Prepare(job, PageKind.Suffix);
+        if (prefixJob is not null) Prepare(prefixJob, PageKind.Prefix);
+        long scratch = ((long)_pool.NumThreads * job.ScratchPerWorker(shape.HeadDim) + 15) / 16 * 16;
+        job.Scratch = _workerScratch.Floats(scratch + (long)_pool.NumThreads * (prefixJob?.ScratchPerWorker(shape.HeadDim) ?? 0));
+        Job all = job;
+        if (prefixJob is not null)
+        {
+            prefixJob.Scratch = job.Scratch + scratch;
+            (_mixedAttention.Work, _mixedAttention.Suffix, _mixedAttention.Prefix) = (_work, job, prefixJob);
+            all = _mixedAttention;
+        }
         MergeJob merge = _operators.Merge;
         merge.Work = _work;
         merge.NumHeads = shape.NumHeads;
         merge.HeadDim = shape.HeadDim;
-        merge.ScalesExactly = job.ScalesExactly;
+        merge.ScalesExactly = job.ScalesExactly && prefixJob is null or { ScalesExactly: true };
         merge.Parts = parts;
         merge.Output = job.Output;
         merge.OutputType = job.OutputType;
         merge.LogSumExp = logSumExps;
         foreach (AttentionWave wave in _work.Waves)
         {
-            job.FirstItem = wave.FirstItem;
-            job.NumItems = wave.NumItems;
-            _pool.Run(job, wave.NumItems, wave.NumComputeBound);
+            (job.FirstItem, job.NumItems) = (wave.FirstItem, wave.NumItems);
+            if (prefixJob is not null) (prefixJob.FirstItem, prefixJob.NumItems, _mixedAttention.FirstItem) = (wave.FirstItem, wave.NumItems, wave.FirstItem);
+            _pool.Run(all, wave.NumItems, wave.NumComputeBound);
             merge.FirstMergeRow = wave.FirstMergeRow;
             merge.NumMergeRows = wave.NumMergeRows;
             _pool.Run(merge, RowItems.Count(wave.NumMergeRows, MergeJob.RowsPerItem));
@@ -384,10 +400,11 @@ public sealed unsafe class CpuBackend : IComputeBackend
         {
             using var cache = new CpuKvCache(
                 _allocator, _pool, _operators.Converter, new KvCacheShape(1, 1, OperatorSet.CommonHeadDim, type), _operators.PairsBFloat16, numPages: 0);
-            AttentionJob plain = _operators.AttentionFor(ElementType.Float32, cache), pairs = _operators.AttentionFor(ElementType.BFloat16, cache);
+            AttentionJob plain = _operators.AttentionFor(ElementType.Float32, cache, PageKind.Suffix), pairs = _operators.AttentionFor(ElementType.BFloat16, cache, PageKind.Suffix);
+            CpuPageLayout layout = cache.LayoutOf(PageKind.Suffix);
             string operation = $"{AttentionOver} {type.ShortName()}";
-            yield return new KernelChoice(operation, instructionSet.VectorName, plain.Describe(cache, _operators.Converter));
-            if (pairs != plain) yield return new KernelChoice(operation + ", bf16 queries", instructionSet.Name, pairs.Describe(cache, _operators.Converter));
+            yield return new KernelChoice(operation, instructionSet.VectorName, plain.Describe(layout, _operators.Converter));
+            if (pairs != plain) yield return new KernelChoice(operation + ", bf16 queries", instructionSet.Name, pairs.Describe(layout, _operators.Converter));
         }
     }
 

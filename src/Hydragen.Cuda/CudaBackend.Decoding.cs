@@ -33,13 +33,14 @@ public sealed partial class CudaBackend
         PrepareAttention(decodeStep.Plan, decodeStep.Heads, decodeStep.QueryType, cache);
         _stepKey.Clear();
         _work.AddTo(_stepKey);
+        _stepKey.Add(operators.Stores);
         // One kernel for all rows, also where some are chosen apart from others: which, must follow from the key.
         _stepDraws = !TokenChoice.AreGreedy(decodeStep.Choices);
         long kind = (_stepDraws ? 1 : 0) + (decodeStep.HasLogProbabilities ? 2 : 0);
         _isInStep = true;
         try
         {
-            Steps.Run(decodeStep.Id, decodeStep.NumRows, kind, _work.UsedKernels, _stepKey, compute);
+            Steps.Run(decodeStep.Id, decodeStep.NumRows, kind, _work.UsedKernels | (long)operators.Stores << 32, _stepKey, compute);
         }
         finally
         {

@@ -23,6 +23,7 @@ public sealed partial class CudaBackend : IComputeBackend
     private readonly DeviceWork _work;
     private readonly ModelOperators _operators;
     private readonly Dictionary<(int HeadDim, ElementType Storage), AttentionKernels> _variants = [];
+    private readonly Dictionary<(int HeadDim, ElementType Query, ElementType Storage, ElementType Prefix), (AttentionKernels[] Variants, PageReading[] Readings)> _readings = [];
     private readonly bool _hasHopper;
     private bool _isDisposed;
 
@@ -142,7 +143,7 @@ public sealed partial class CudaBackend : IComputeBackend
         CudaKvCache pages = Check.Cache(cache, layer, shape);
 
         _device.MakeCurrent();
-        AttentionKernels variants = PrepareAttention(plan, shape, query.ElementType, pages);
+        AttentionKernels[] variants = PrepareAttention(plan, shape, query.ElementType, pages);
         float scale = options.ScaleFor(shape.HeadDim);
         var parameters = new AttentionParameters
         {
@@ -155,7 +156,6 @@ public sealed partial class CudaBackend : IComputeBackend
             LogSumExp = logs?.Address ?? 0,
             PartOutput = _work.PartOutput,
             PartSums = _work.PartSums,
-            LayerOffset = pages.LayerOffset(layer),
             NumHeads = shape.NumHeads,
             NumKvHeads = shape.NumKvHeads,
             GroupSize = shape.GroupSize,
@@ -168,7 +168,7 @@ public sealed partial class CudaBackend : IComputeBackend
             ScaleBase2 = (float)(scale * Log2E),
         };
         bool hasLogitOptions = !options.AlibiSlopes.IsEmpty || options.LogitSoftCap is not null || scale <= 0;
-        for (int wave = 0; wave < _work.Work.Waves.Count; wave++) Launch(wave, variants, hasLogitOptions, shape, parameters);
+        for (int wave = 0; wave < _work.Work.Waves.Count; wave++) Launch(wave, variants, hasLogitOptions, shape, pages, layer, parameters);
         GC.KeepAlive(query);
         GC.KeepAlive(output);
         GC.KeepAlive(logSumExp);
@@ -194,12 +194,12 @@ public sealed partial class CudaBackend : IComputeBackend
         ArgumentNullException.ThrowIfNull(plan);
         CudaKvCache pages = Check.Cache(cache, 0, shape);
         var work = new AttentionWork(_device.Rates, AttentionWork.DefaultWorkspaceBytes);
-        ElementType kvType = pages.Shape.ElementType;
-        work.Compile(plan, shape, kvType, VariantsOf(shape.HeadDim, kvType).VectorsPerItem, WeightTypeFor(queryType, kvType) == ElementType.Float32);
+        work.Compile(plan, shape, ReadingsOf(shape.HeadDim, queryType, pages.Shape).Readings, pages.Shape.IsMixed ? pages : null);
         return work.Sharing;
     }
 
-    private void Launch(int index, AttentionKernels variants, bool hasLogitOptions, AttentionShape shape, AttentionParameters parameters)
+    private void Launch(
+        int index, AttentionKernels[] kinds, bool hasLogitOptions, AttentionShape shape, CudaKvCache cache, int layer, AttentionParameters parameters)
     {
         AttentionWave wave = _work.Work.Waves[index];
         bool isBesideNodes = false;
@@ -207,30 +207,10 @@ public sealed partial class CudaBackend : IComputeBackend
         foreach (ItemClass itemClass in (ReadOnlySpan<ItemClass>)[
             ItemClass.Scalar, ItemClass.NarrowNode, ItemClass.WideNode, ItemClass.Sequence, ItemClass.ShortSequence])
         {
-            long count = DeviceWork.Bound(wave.Items[(int)itemClass].NumTasks);
-            if (count == 0) continue;
-            parameters.Items = _work.Items(index, itemClass);
-            parameters.NumItems = _work.NumItems(index, itemClass);
-            parameters.Tickets = _work.Tickets(itemClass);
-            parameters.NumFirstTasks = 0;
-            KernelVariant variant = variants.Of(itemClass, hasLogitOptions, _work.Work.HasNextItems);
-            CudaKernel kernel = _kernels.Get(variant);
-            long numTasks = count * shape.NumKvHeads;
-            if (!variant.SharesTasks) kernel.Launch(count, shape.NumKvHeads, parameters);
-            else if (itemClass == ItemClass.WideNode)
+            for (int kind = 0; kind < kinds.Length; kind++)
             {
-                kernel.Launch(Math.Min(numTasks, _work.Work.NumNodeBlocks), 1, parameters, startsEarly: true);
-                isBesideNodes = true;
-            }
-            else
-            {
-                long numBlocks = itemClass == ItemClass.ShortSequence ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
-                long maxBlocks = (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor;
-                // Where each block has one task at most, and all start at once, it need not ask for it.
-                if (!isBesideNodes && numBlocks <= maxBlocks) parameters.NumFirstTasks = (int)numBlocks;
-                numBlocks = Math.Min(numBlocks, maxBlocks);
-                kernel.Launch(numBlocks, 1, parameters, startsEarly: isBesideNodes);
-                isBesideNodes = false;
+                parameters.LayerOffset = cache.LayerOffset(layer, (PageKind)kind);
+                LaunchItems(index, itemClass, (PageKind)kind, kinds[kind], hasLogitOptions, shape, parameters, ref isBesideNodes);
             }
         }
         if (wave.NumMergeRows == 0) return;
@@ -246,16 +226,62 @@ public sealed partial class CudaBackend : IComputeBackend
             OutputType = parameters.OutputType,
         };
         int headsPerBlock = wave.MergesMany ? 1 : AttentionKernels.HeadsPerMergeBlock;
-        _kernels.Get(wave.MergesMany ? variants.MergeOfMany : variants.Merge).Launch(
+        _kernels.Get(wave.MergesMany ? kinds[0].MergeOfMany : kinds[0].Merge).Launch(
             DeviceWork.Bound(wave.NumMergeRows), (shape.NumHeads + headsPerBlock - 1) / headsPerBlock, merge, startsEarly: true);
     }
 
-    /// <summary>Sends the work lists of a plan.</summary>
-    private AttentionKernels PrepareAttention(AttentionPlan plan, AttentionShape shape, ElementType queryType, CudaKvCache cache)
+    private void LaunchItems(
+        int wave, ItemClass itemClass, PageKind kind, AttentionKernels variants, bool hasLogitOptions, AttentionShape shape, AttentionParameters parameters,
+        ref bool isBesideNodes)
     {
-        AttentionKernels variants = VariantsOf(shape.HeadDim, cache.Shape.ElementType);
-        _work.Prepare(plan, shape, variants.VectorsPerItem, WeightTypeFor(queryType, cache.Shape.ElementType) == ElementType.Float32, cache);
+        int list = AttentionWork.ListOf(itemClass, kind);
+        long count = DeviceWork.Bound(_work.Work.Waves[wave].Items[list].NumTasks);
+        if (count == 0) return;
+        parameters.Items = _work.Items(wave, list);
+        parameters.NumItems = _work.NumItems(wave, list);
+        parameters.Tickets = _work.Tickets(list);
+        KernelVariant variant = variants.Of(itemClass, hasLogitOptions, _work.Work.HasNextItems);
+        CudaKernel kernel = _kernels.Get(variant);
+        long numTasks = count * shape.NumKvHeads;
+        if (!variant.SharesTasks) kernel.Launch(count, shape.NumKvHeads, parameters);
+        else if (itemClass == ItemClass.WideNode)
+        {
+            kernel.Launch(Math.Min(numTasks, _work.Work.NumNodeBlocks), 1, parameters, startsEarly: true);
+            isBesideNodes = true;
+        }
+        else
+        {
+            long numBlocks = itemClass == ItemClass.ShortSequence ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
+            long maxBlocks = (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor;
+            // Where each block has one task at most, and all start at once, it need not ask for it.
+            if (!isBesideNodes && numBlocks <= maxBlocks) parameters.NumFirstTasks = (int)numBlocks;
+            numBlocks = Math.Min(numBlocks, maxBlocks);
+            kernel.Launch(numBlocks, 1, parameters, startsEarly: isBesideNodes);
+            isBesideNodes = false;
+        }
+    }
+
+    /// <summary>Sends the work lists of a plan.</summary>
+    /// <returns>The kernels for pages of each kind; one when all have one type.</returns>
+    private AttentionKernels[] PrepareAttention(AttentionPlan plan, AttentionShape shape, ElementType queryType, CudaKvCache cache)
+    {
+        (AttentionKernels[] variants, PageReading[] readings) = ReadingsOf(shape.HeadDim, queryType, cache.Shape);
+        _work.Prepare(plan, shape, readings, cache);
         return variants;
+    }
+
+    private (AttentionKernels[] Variants, PageReading[] Readings) ReadingsOf(int headDim, ElementType queryType, KvCacheShape shape)
+    {
+        (int, ElementType, ElementType, ElementType) key = (headDim, queryType, shape.ElementType, shape.TypeOf(PageKind.Prefix));
+        if (!_readings.TryGetValue(key, out (AttentionKernels[], PageReading[]) found))
+        {
+            ElementType[] types = shape.IsMixed ? [shape.ElementType, shape.TypeOf(PageKind.Prefix)] : [shape.ElementType];
+            AttentionKernels[] variants = Array.ConvertAll(types, type => VariantsOf(headDim, type));
+            found = (variants, [.. types.Zip(variants, (type, kernels) =>
+                new PageReading(type, kernels.VectorsPerItem, WeightTypeFor(queryType, type) == ElementType.Float32))]);
+            _readings.Add(key, found);
+        }
+        return found;
     }
 
     private AttentionKernels VariantsOf(int headDim, ElementType storage)

@@ -25,14 +25,15 @@ internal sealed class EngineContext : IDisposable
             throw new InsufficientMemoryException(
                 $"KV memory of {budget >> 20} MiB was asked for, but beside the model only {memory.MaxCacheBytes >> 20} MiB are free.");
         }
-        if (budget < Cache.BytesPerPage)
-            throw new ArgumentException($"The KV memory limit of {budget} bytes is less than one page of {Cache.BytesPerPage} bytes.");
-        int maxPages = (int)Math.Min(budget / Cache.BytesPerPage, int.MaxValue / KvCache.PageSize);
+        long suffixBytes = Cache.BytesOf(PageKind.Suffix), prefixBytes = Cache.BytesOf(PageKind.Prefix), unitBytes = PageAllocator.BytesPerUnitOf(Cache);
+        if (budget < Math.Max(suffixBytes, prefixBytes))
+            throw new ArgumentException($"The KV memory limit of {budget} bytes is less than one page of {Math.Max(suffixBytes, prefixBytes)} bytes.");
+        long maxUnits = Math.Min(budget / unitBytes, int.MaxValue / KvCache.PageSize * (Math.Min(suffixBytes, prefixBytes) / unitBytes));
 
-        // Ranks of a group admit the same sequences, so they use as many pages as the poorest of them has.
-        if (model.Group is not null) maxPages = (int)model.Group.Min(maxPages);
+        // Ranks of a group admit the same sequences, so they use as much as the poorest of them has.
+        if (model.Group is not null) maxUnits = model.Group.Min(maxUnits);
         // Where the size of a cache is bounded, its memory is taken at once; elsewhere it costs nothing until it is touched.
-        Allocator = new PageAllocator(Cache, maxPages, growsEarly: memory.MaxCacheBytes != long.MaxValue);
+        Allocator = new PageAllocator(Cache, maxUnits, growsEarly: memory.MaxCacheBytes != long.MaxValue);
         Step = new StepBuilder(Allocator);
         Sampler = new Sampler(Limits.VocabularySize);
     }

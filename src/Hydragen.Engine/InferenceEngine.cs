@@ -44,10 +44,10 @@ public sealed class InferenceEngine : IDisposable
     public Tokenizer? Tokenizer => _context.Tokenizer;
 
     /// <summary>The most KV memory that prefixes and sequences may take together, in bytes.</summary>
-    public long MaxKvBytes => _context.Allocator.MaxPages * _context.Cache.BytesPerPage;
+    public long MaxKvBytes => _context.Allocator.MaxUnits * _context.Allocator.BytesPerUnit;
 
     /// <summary>KV memory in use now, in bytes.</summary>
-    public long KvBytesInUse => _context.Allocator.NumUsed * _context.Cache.BytesPerPage;
+    public long KvBytesInUse => _context.Allocator.UsedBytes;
 
     /// <summary>
     /// On a rank other than the first of a group: makes the calls of rank 0 along with it, until rank 0 disposes its engine. No other call may
@@ -217,6 +217,11 @@ public sealed class InferenceEngine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
+        if (options.Sharing == SharingMode.Copied && _context.Cache.Shape.IsMixed)
+        {
+            throw new ArgumentException(
+                $"The mode {SharingMode.Copied} gives every sequence its own copy of its prefix, so prefixes cannot have a type of their own in KV memory.", nameof(options));
+        }
         if (_ranks is not null) options = options with { Seed = options.Seed ?? (ulong)Random.Shared.NextInt64(long.MinValue, long.MaxValue) };
         return Locked(prefix, () =>
         {

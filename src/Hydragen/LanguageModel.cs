@@ -168,6 +168,7 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
             {
                 ComputeType = options.ComputeType,
                 KvType = options.KvType,
+                PrefixKvType = options.PrefixKvType,
                 WeightType = options.WeightType,
                 MaxBatchRows = options.MaxBatchRows,
                 Group = options.Group,

@@ -14,6 +14,12 @@ public sealed record LanguageModelOptions
     public ElementType? KvType { get; init; }
 
     /// <summary>
+    /// Type of the KV memory of prefixes: of shared prefixes and of what the prompts of a call have in common; null for that of all other KV
+    /// memory. It cannot differ from that with <see cref="SharingMode.Copied"/>.
+    /// </summary>
+    public ElementType? PrefixKvType { get; init; }
+
+    /// <summary>
     /// How the weights of the matrix products are kept: as the model stores them, or rounded to INT8 when loaded, which takes half of
     /// the memory of 16-bit weights and moves the logits.
     /// </summary>

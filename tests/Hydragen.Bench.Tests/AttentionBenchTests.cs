@@ -43,6 +43,21 @@ public sealed class AttentionBenchTests
         }
     }
 
+    [Theory]
+    [InlineData("int8", "bf16")]
+    [InlineData("f32", "f16")]
+    public async Task Prefixes_have_a_type_of_their_own_and_are_not_copied_then(string kvType, string prefixKvType)
+    {
+        BenchRun run = await BenchRun.RunAsync($"{Small} --json --kv-type {kvType} --prefix-kv-type {prefixKvType}");
+        Assert.Equal(
+            (string[])["5 hydragen", "5 paged", "66 hydragen", "66 paged"],
+            run.Lines[1..^1].Select(line => $"{line.GetProperty("suffix").GetInt32()} {line.GetProperty("mode").GetString()}"));
+        foreach (JsonElement line in run.Lines[1..^1])
+            Assert.Equal((kvType, prefixKvType), (line.GetProperty("kv_type").GetString(), line.GetProperty("prefix_kv_type").GetString()));
+        Assert.Contains(
+            "does not go with --prefix-kv-type", (await BenchRun.RunAsync($"{Small} --kv-type {kvType} --prefix-kv-type {prefixKvType} --modes copied")).Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Without_json_only_the_table_is_written_and_it_is_markdown()
     {

@@ -46,6 +46,13 @@ public sealed class AttentionSetupTests
         Assert.Equal(Token * (10 + 3 * 7), setup.Bytes(cell, AttentionMode.Hydragen));
         Assert.Equal(Token * 3 * (10 + 7), setup.Bytes(cell, AttentionMode.Paged));
         Assert.Equal(Token * 3 * (10 + 7), setup.Bytes(cell, AttentionMode.Copied));
+        AttentionSetup mixed = setup with { PrefixKvType = ElementType.Float8E4M3 };
+        Assert.Equal(Token / 2 * 10 + Token * 3 * 7, mixed.Bytes(cell, AttentionMode.Hydragen));
+        Assert.Equal(Token / 2 * 3 * 10 + Token * 3 * 7, mixed.Bytes(cell, AttentionMode.Paged));
+        Assert.Equal((true, ElementType.BFloat16), (mixed.IsMixed, mixed.QueryType));
+        Assert.Equal(ElementType.Float16, (mixed with { KvType = ElementType.Int8, PrefixKvType = ElementType.Float16 }).QueryType);
+        Assert.Equal(ElementType.BFloat16, (mixed with { KvType = ElementType.Int8 }).QueryType);
+        Assert.False((setup with { PrefixKvType = setup.KvType }).IsMixed);
     }
 
     [Theory]

@@ -44,6 +44,23 @@ public sealed class GenerationBenchTests
     }
 
     [Fact]
+    public async Task Prefixes_have_a_type_of_their_own_and_are_not_copied_then()
+    {
+        BenchRun run = await BenchRun.RunAsync($"{Tiny} --batch 1,2 --prefix 70 --new-tokens 4 --kv-type int8 --prefix-kv-type bf16 --json");
+        Assert.Equal(
+            (string[])["1 hydragen", "1 paged", "1 no-attention", "2 hydragen", "2 paged", "2 no-attention"],
+            run.Lines[1..^1].Select(line => $"{line.GetProperty("batch").GetInt32()} {line.GetProperty("mode").GetString()}"));
+        foreach (JsonElement line in run.Lines[1..^1])
+        {
+            Assert.Equal(("int8", "bf16"), (line.GetProperty("kv_type").GetString(), line.GetProperty("prefix_kv_type").GetString()));
+            // Pages of two layers with keys and values of two heads of 16 elements: one sequence has its prompt for itself.
+            int batch = line.GetProperty("batch").GetInt32(), bytesPerHead = batch == 1 ? 2 * 18 : 2 * 32 + 2 * 18;
+            Assert.Equal(KvCache.PageSize * 2 * 2 * 2 * bytesPerHead, line.GetProperty("kv_bytes").GetInt64());
+        }
+        Assert.Contains("does not go with --prefix-kv-type", (await BenchRun.RunAsync($"{Tiny} --prefix-kv-type int8 --modes hydragen,copied")).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Weights_can_be_INT8()
     {
         BenchRun run = await BenchRun.RunAsync($"{Tiny} --batch 2 --prefix 70 --new-tokens 4 --weight-type int8 --modes hydragen --json");

@@ -39,7 +39,8 @@ public sealed class AttentionTests : IDisposable
     {
         string input = _folder.Write("case.safetensors", Operators[name].ToBytes());
         foreach (string[] options in (string[][])[
-            ["--reference"], [], ["--sharing", "paged"], ["--sharing", "copied"], ["--threads", "1"], ["--kv-type", "bf16"], ["--kv-type", "f16"], ["--query-type", "bf16"]])
+            ["--reference"], [], ["--sharing", "paged"], ["--sharing", "copied"], ["--threads", "1"], ["--kv-type", "bf16"], ["--kv-type", "f16"], ["--prefix-kv-type", "bf16"],
+            ["--kv-type", "f16", "--prefix-kv-type", "f32", "--sharing", "paged"], ["--query-type", "bf16"]])
         {
             string output = _folder["out" + string.Concat(options)];
             CliResult result = await Cli.RunAsync(["attention", "--input", input, "--output", output, .. options]);
@@ -61,6 +62,16 @@ public sealed class AttentionTests : IDisposable
         string input = _folder.Write("case.safetensors", stored.ToBytes()), output = _folder["out"];
         (await Cli.RunAsync("attention", "--input", input, "--output", output, "--kv-type", kvType, "--query-type", queryType)).AssertSuccess();
         AssertEqual(stored, output, kvType, tolerance);
+    }
+
+    [Fact]
+    public async Task Copies_have_no_prefixes_with_a_type_of_their_own()
+    {
+        string input = _folder.Write("case.safetensors", Operators["one node"].ToBytes());
+        (await Cli.RunAsync("attention", "--input", input, "--output", _folder["out"], "--sharing", "copied", "--prefix-kv-type", "int8"))
+            .AssertBadInput("own copy of its prefix");
+        (await Cli.RunAsync("attention", "--input", input, "--output", _folder["out"], "--prefix-kv-type", "f8"))
+            .AssertBadInput("--prefix-kv-type must be auto, f32, bf16, f16, int8, fp8-e4m3 or fp8-e5m2, not 'f8'");
     }
 
     [Fact]

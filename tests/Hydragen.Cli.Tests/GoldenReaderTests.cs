@@ -37,7 +37,9 @@ public sealed class GoldenReaderTests : IDisposable
     [InlineData("hydragen", "f32", "model", "int8")]
     [InlineData("hydragen", "bf16", "model", "fp8-e4m3")]
     [InlineData("copied", "f32", "model", "fp8-e5m2")]
-    public async Task Greedy_answers_have_the_same_ids(string sharing, string computeType, string weightType, string kvType = "auto")
+    [InlineData("hydragen", "f32", "model", "auto", "int8")]
+    [InlineData("hydragen", "bf16", "model", "int8", "bf16")]
+    public async Task Greedy_answers_have_the_same_ids(string sharing, string computeType, string weightType, string kvType = "auto", string prefixKvType = "auto")
     {
         string tree = _folder.Write("tree.json", JsonSerializer.Serialize(new
         {
@@ -45,7 +47,7 @@ public sealed class GoldenReaderTests : IDisposable
             children = _golden.Cases.Select(item => new { text = item.Prompt }),
         }));
         CliResult result = await Cli.GenerateAsync(
-            "--tree", tree, "--sharing", sharing, "--compute-type", computeType, "--weight-type", weightType, "--kv-type", kvType, "--max-new-tokens", $"{_golden.Cases.Max(item => item.AnswerIds.Count)}");
+            "--tree", tree, "--sharing", sharing, "--compute-type", computeType, "--weight-type", weightType, "--kv-type", kvType, "--prefix-kv-type", prefixKvType, "--max-new-tokens", $"{_golden.Cases.Max(item => item.AnswerIds.Count)}");
         JsonElement[] lines = result.Lines;
         Assert.Equal(_golden.Cases.Count, lines.Length);
         for (int i = 0; i < lines.Length; i++)

@@ -31,6 +31,7 @@ public sealed class OptionTests
     [InlineData("--sharing", "no-attention")]
     [InlineData("--compute-type", "f64")]
     [InlineData("--kv-type", "int4")]
+    [InlineData("--prefix-kv-type", "int4")]
     [InlineData("--weight-type", "int4")]
     public async Task A_value_outside_its_range_is_refused_with_the_name_of_the_option_and_the_value(string option, string value) =>
         (await Cli.RunAsync("generate", "--model", Cli.EmbeddedModel, "--prompt", "a", option, value))

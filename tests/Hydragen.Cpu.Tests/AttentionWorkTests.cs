@@ -17,7 +17,7 @@ public sealed class AttentionWorkTests
     {
         AttentionPlan plan = MakePlan();
         var work = new AttentionWork(AttentionWork.DefaultWorkspaceFloats, numThreads);
-        work.Compile(plan, Shape, maxVectors, TileShape.MaxRows);
+        work.Compile(plan, Shape, new ItemLimits(maxVectors, TileShape.MaxRows));
         AttentionWave wave = Assert.Single(work.Waves.ToArray());
         Assert.Equal(work.Items.Length, wave.NumItems);
         var met = new HashSet<(int Segment, int Split, int KvHead, int Vector)>();
@@ -39,7 +39,7 @@ public sealed class AttentionWorkTests
     public void A_prefix_is_cut_into_several_items_a_thread(int numThreads)
     {
         var work = new AttentionWork(AttentionWork.DefaultWorkspaceFloats, numThreads);
-        work.Compile(MakePlan(), Shape, 256, TileShape.MaxRows);
+        work.Compile(MakePlan(), Shape, new ItemLimits(256, TileShape.MaxRows));
         Assert.True(work.Waves[0].NumComputeBound >= 3 * numThreads);
     }
 
@@ -47,7 +47,7 @@ public sealed class AttentionWorkTests
     public void Items_that_read_the_same_keys_are_neighbours()
     {
         var work = new AttentionWork(AttentionWork.DefaultWorkspaceFloats, 4);
-        work.Compile(MakePlan(), Shape, 96, TileShape.MaxRows);
+        work.Compile(MakePlan(), Shape, new ItemLimits(96, TileShape.MaxRows));
         var chunks = new List<(int Segment, int Split, int KvHead)>();
         foreach (AttentionItem item in work.Items)
         {

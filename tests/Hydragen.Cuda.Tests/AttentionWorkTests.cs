@@ -27,6 +27,28 @@ public sealed class AttentionWorkTests
         foreach (int narrow in (int[])[64, 8]) Verify(large, new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes), narrow, isScalar: false);
     }
 
+    [Theory]
+    [InlineData(1, long.MaxValue, false)]
+    [InlineData(132, long.MaxValue, true)]
+    [InlineData(132, 40_000, false)]
+    [InlineData(3, 1, false)]
+    public void Every_vector_meets_every_key_once_in_items_of_its_kind_of_pages(int numMultiprocessors, long workspaceBytes, bool isPrefixScalar)
+    {
+        foreach (SharingMode mode in (SharingMode[])[SharingMode.Hydragen, SharingMode.Paged])
+        {
+            var scenario = new Scenario(new AttentionShape(6, 2, 24), 5) { KvType = ElementType.Int8, PrefixKvType = ElementType.BFloat16 };
+            int root = scenario.AddNode(-1, 900), child = scenario.AddNode(root, 60);
+            scenario.AddSequence(-1, 90, 100);
+            scenario.AddSequence(root, 90, 300);
+            for (int i = 0; i < 70; i++) scenario.AddSequence(child, 1 + i % 2, i + 2);
+            using var cache = new PagesOnly(scenario.Fill().CacheShape);
+            scenario.MakePages(cache);
+            Verify(
+                scenario, scenario.Plan(mode), new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes),
+                [new PageReading(ElementType.Int8, [8, 8, 64, 128, 8], false), new PageReading(ElementType.BFloat16, [8, 8, 8, 64, 8], isPrefixScalar)], cache);
+        }
+    }
+
     [Fact]
     public void Short_nodes_are_folded_into_their_sequences_and_long_ones_are_not()
     {
@@ -54,21 +76,25 @@ public sealed class AttentionWorkTests
     }
 
     // Narrow nodes have 8 vectors as on Hopper, where the sequence kernel computes what others have them for.
-    private static void Verify(Scenario scenario, AttentionWork work, int vectorsOfNarrow, bool isScalar)
+    private static void Verify(Scenario scenario, AttentionWork work, int vectorsOfNarrow, bool isScalar) =>
+        Verify(scenario, scenario.Plan(), work, [new PageReading(ElementType.BFloat16, [8, 8, vectorsOfNarrow, 128, 8], isScalar)], null);
+
+    private static void Verify(Scenario scenario, AttentionPlan plan, AttentionWork work, PageReading[] readings, KvCache? mixed)
     {
-        AttentionPlan plan = scenario.Plan();
         int group = scenario.Shape.GroupSize;
-        int[] vectorsPerItem = [8, 8, vectorsOfNarrow, 128, 8];
-        work.Compile(plan, scenario.Shape, ElementType.BFloat16, vectorsPerItem, isScalar);
+        work.Compile(plan, scenario.Shape, readings, mixed);
+        Assert.Equal(readings.Length * AttentionKernels.NumClasses, work.NumLists);
         var keys = new List<int>[plan.NumRows * group];
         for (int i = 0; i < keys.Length; i++) keys[i] = [];
         var written = new HashSet<int>();
         foreach (AttentionWave wave in work.Waves)
         {
             var slots = new Dictionary<(int Slot, int Group), int>();
-            for (int itemClass = 0; itemClass < wave.Items.Length; itemClass++)
+            for (int list = 0; list < work.NumLists; list++)
             {
-                ItemRange range = wave.Items[itemClass];
+                ItemRange range = wave.Items[list];
+                var kind = (PageKind)(list / AttentionKernels.NumClasses);
+                int vectorsPerItem = readings[(int)kind].VectorsPerItem[list % AttentionKernels.NumClasses];
                 ReadOnlySpan<AttentionItem> items = work.Items.Slice(range.First, range.Count);
                 int numContinued = 0;
                 for (int task = 0; task < range.NumTasks; task++)
@@ -79,11 +105,11 @@ public sealed class AttentionWorkTests
                         AttentionItem next = items[item.Next];
                         Assert.True(item.Next >= range.NumTasks, "an item is two tasks' own");
                         Assert.Equal((item.FirstVector, item.NumVectors), (next.FirstVector, next.NumVectors));
-                        AddKeys(item);
+                        AddKeys(item, kind);
                         numContinued++;
                     }
-                    AddKeys(item);
-                    Assert.InRange(item.NumVectors, 1, vectorsPerItem[itemClass]);
+                    AddKeys(item, kind);
+                    Assert.InRange(item.NumVectors, 1, vectorsPerItem);
                     for (int vector = item.FirstVector; vector < item.FirstVector + item.NumVectors; vector++)
                     {
                         int row = vector / group, slot = work.PartSlots[item.FirstPart + row - item.FirstVector / group];
@@ -111,9 +137,10 @@ public sealed class AttentionWorkTests
         }
         Assert.Equal(plan.NumRows * group, written.Count);
 
-        void AddKeys(AttentionItem item)
+        void AddKeys(AttentionItem item, PageKind kind)
         {
             Assert.True(item.NumKeys > 0);
+            if (mixed is not null) Assert.Equal(kind, mixed.KindOf(plan.PageTable[item.FirstPage]));
             for (int vector = item.FirstVector; vector < item.FirstVector + item.NumVectors; vector++)
             {
                 for (int key = 0; key < item.NumKeys; key++)
@@ -142,6 +169,24 @@ public sealed class AttentionWorkTests
                 keys[row * group + g].Sort();
                 Assert.Equal(expected, keys[row * group + g]);
             }
+        }
+    }
+
+    /// <summary>Pages without memory.</summary>
+    private sealed class PagesOnly(KvCacheShape shape) : KvCache(shape)
+    {
+        public override long BytesOf(PageKind kind) => Shape.BytesPerTokenOf(kind) * PageSize;
+
+        public override void Copy(int sourceSlot, int destinationSlot, int numTokens) => throw new NotSupportedException();
+
+        public override void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value) => throw new NotSupportedException();
+
+        protected override int PagesPerChunk(int numMissing) => numMissing;
+
+        protected override IDisposable Allocate(int firstPage, int numPages, PageKind kind) => Stream.Null;
+
+        protected override void Dispose(bool disposing)
+        {
         }
     }
 }

@@ -58,7 +58,8 @@ public sealed class OperatorTests
     public void Queries_and_keys_are_normalised_rotated_and_stored()
     {
         using CudaBackend backend = Gpu.OpenForModels();
-        Gpu.Compile(OperatorConformance.RotaryCases.Select(c => OperatorVariants.RotaryAppend(c.HeadDim, c.CacheType, c.Type, c.Type, c.HasNorm, c.RotaryDim > 0)));
+        Gpu.Compile(OperatorConformance.RotaryCases.SelectMany(c => ((ElementType[])[c.CacheType, c.PrefixType ?? c.CacheType]).Select(
+            type => OperatorVariants.RotaryAppend(c.HeadDim, type, c.Type, c.Type, c.HasNorm, c.RotaryDim > 0))));
         foreach (RotaryCase c in OperatorConformance.RotaryCases)
         {
             var read = new PageReader();
@@ -311,21 +312,23 @@ public sealed class OperatorTests
         {
             var pages = (CudaKvCache)cache;
             int page = slot / KvCache.PageSize, row = slot % KvCache.PageSize, headDim = cache.Shape.HeadDim;
+            PageKind kind = cache.KindOf(page);
+            ElementType type = cache.Shape.TypeOf(kind);
             if (!_pages.TryGetValue(page, out byte[]? bytes))
             {
-                bytes = new byte[cache.BytesPerPage];
+                bytes = new byte[cache.BytesOf(kind)];
                 using var device = new CudaDevice(0);
                 device.Download<byte>(bytes, pages.PageAddress(page));
                 _pages.Add(page, bytes);
             }
-            long image = pages.LayerOffset(layer) + kvHead * pages.HeadBytes + (isValue ? pages.HeadBytes / 2 : 0);
-            if (cache.Shape.ElementType == ElementType.Float32) return BitConverter.ToSingle(bytes, (int)image + (row * headDim + element) * 4);
-            int padded = PageLayout.PaddedHeadDim(headDim, cache.Shape.ElementType), full = padded / 64 * 64, half = padded % 64 / 32 * 32;
+            long image = pages.LayerOffset(layer, kind) + kvHead * pages.HeadBytes(kind) + (isValue ? pages.HeadBytes(kind) / 2 : 0);
+            if (type == ElementType.Float32) return BitConverter.ToSingle(bytes, (int)image + (row * headDim + element) * 4);
+            int padded = PageLayout.PaddedHeadDim(headDim, type), full = padded / 64 * 64, half = padded % 64 / 32 * 32;
             int start = element < full ? element / 64 * 64 : element < full + half ? full : full + half;
             int width = element < full ? 64 : element < full + half ? 32 : 16;
             int offset = row * width * 2 + (element - start) * 2;
             offset = start * KvCache.PageSize * 2 + (offset ^ (((offset >> 7) & (width / 8 - 1)) << 4));
-            return CudaBuffer.FromBits(BitConverter.ToUInt16(bytes, (int)image + offset), cache.Shape.ElementType);
+            return CudaBuffer.FromBits(BitConverter.ToUInt16(bytes, (int)image + offset), type);
         }
     }
 }

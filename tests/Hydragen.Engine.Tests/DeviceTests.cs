@@ -25,11 +25,13 @@ public sealed class DeviceTests
     [InlineData(ElementType.BFloat16, 128, SharingMode.Paged)]
     [InlineData(ElementType.Float16, 40, SharingMode.Copied)]
     [InlineData(ElementType.BFloat16, 64, SharingMode.NoAttention)]
-    public void Graphs_change_no_bit(ElementType type, int headDim, SharingMode mode)
+    [InlineData(ElementType.BFloat16, 128, SharingMode.Hydragen, ElementType.Int8)]
+    [InlineData(ElementType.Float16, 64, SharingMode.Paged, ElementType.Float8E4M3)]
+    public void Graphs_change_no_bit(ElementType type, int headDim, SharingMode mode, ElementType? prefixKvType = null)
     {
         using CudaBackend with = OpenGpu(true), without = OpenGpu(false);
-        using var withGraphs = new TinyModel(backend: with, type: type, headDim: headDim, maxKvBytes: 64 << 20);
-        using var withoutGraphs = new TinyModel(backend: without, type: type, headDim: headDim, maxKvBytes: 64 << 20);
+        using var withGraphs = new TinyModel(backend: with, type: type, headDim: headDim, maxKvBytes: 64 << 20, prefixKvType: prefixKvType);
+        using var withoutGraphs = new TinyModel(backend: without, type: type, headDim: headDim, maxKvBytes: 64 << 20, prefixKvType: prefixKvType);
         // Suffixes pass the length from which another kernel computes them; sequences end one by one, and others come in.
         PromptNode[] prompts = SomePrompts(3, 150, 20);
         foreach (SamplingOptions sampling in (SamplingOptions[])[SamplingOptions.Greedy, Sampled.Sampling, new SamplingOptions { Temperature = 30 }])

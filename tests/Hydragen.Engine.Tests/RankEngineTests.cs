@@ -129,6 +129,27 @@ public sealed class RankEngineTests
         await WithRanksAsync(tiny.Folder, engine => Assert.Equal(2 * tiny.BytesPerPage / 2, engine.MaxKvBytes), maxKvPages: 5, lessOnRank1: 3);
     }
 
+    [Fact]
+    public async Task Ranks_with_prefixes_of_another_type_give_the_completions_of_one_process()
+    {
+        var options = new GenerationOptions { MaxNewTokens = 8, Sampling = SamplingOptions.Greedy, IgnoreEos = true, MinSharedTokens = 1 };
+        using var tiny = new TinyModel(prefixKvType: ElementType.Int8);
+        List<GenerationResult> expected = Complete(tiny.Engine, options);
+        await WithRanksAsync(
+            tiny.Folder,
+            engine => Assert.Equal(expected.Select(result => string.Join(' ', result.TokenIds)), Complete(engine, options).Select(result => string.Join(' ', result.TokenIds))),
+            maxKvPages: 9, lessOnRank1: 2, prefixKvType: ElementType.Int8);
+    }
+
+    [Fact]
+    public async Task Ranks_that_keep_prefixes_in_different_types_do_not_start()
+    {
+        using var tiny = new TinyModel();
+        RankGroupException exception = await Assert.ThrowsAsync<RankGroupException>(
+            () => WithRanksAsync(tiny.Folder, _ => { }, prefixKvType: ElementType.Int8, prefixKvTypeOnRank1: ElementType.BFloat16));
+        Assert.Contains("the model", exception.Message, StringComparison.Ordinal);
+    }
+
     private static List<GenerationResult> Complete(InferenceEngine engine, GenerationOptions options, string[]? prompts = null)
     {
         var results = new List<GenerationResult>();
@@ -138,7 +159,7 @@ public sealed class RankEngineTests
     }
 
     /// <summary>Uses an engine on rank 0 while rank 1 serves.</summary>
-    private static async Task WithRanksAsync(string folder, Action<InferenceEngine> use, int? maxKvPages = null, int lessOnRank1 = 0)
+    private static async Task WithRanksAsync(string folder, Action<InferenceEngine> use, int? maxKvPages = null, int lessOnRank1 = 0, ElementType? prefixKvType = null, ElementType? prefixKvTypeOnRank1 = null)
     {
         SocketRankGroup[] groups = await RankMeeting.MeetAsync(2);
         try
@@ -146,7 +167,8 @@ public sealed class RankEngineTests
             await RankMeeting.RunAsync(groups, group =>
             {
                 using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
-                using DecoderModel model = DecoderModel.Load(folder, backend, new DecoderOptions { MaxBatchRows = 128, Group = group });
+                ElementType? prefixes = group.Rank > 0 ? prefixKvTypeOnRank1 ?? prefixKvType : prefixKvType;
+                using DecoderModel model = DecoderModel.Load(folder, backend, new DecoderOptions { MaxBatchRows = 128, Group = group, PrefixKvType = prefixes });
                 using KvCache cache = model.CreateKvCache(0);
                 long? bytes = maxKvPages is null ? null : (maxKvPages - group.Rank * lessOnRank1) * cache.BytesPerPage;
                 using var engine = new InferenceEngine(model, Tokenizer.Load(folder), new InferenceEngineOptions { MaxKvBytes = bytes });

@@ -91,10 +91,12 @@ public sealed class ResourceTests
         Assert.Equal((4, FinishReason.Length), (results[(0, 0)].TokenIds.Count, results[(0, 0)].FinishReason));
     }
 
-    [Fact]
-    public void Decode_steps_allocate_nothing()
+    [Theory]
+    [InlineData(null)]
+    [InlineData(ElementType.Int8)]
+    public void Decode_steps_allocate_nothing(ElementType? prefixKvType)
     {
-        using var model = new TinyModel();
+        using var model = new TinyModel(prefixKvType: prefixKvType);
         PromptNode prompt = Prompts.Ids(Prompts.Random(new Random(15), 100)) with { Samples = 32 };
         var allocated = new long[512];
         int steps = 0;

@@ -17,11 +17,11 @@ internal sealed class TinyModel : IDisposable
     private DecoderModel? _whole;
 
     public TinyModel(long? maxKvBytes = null, int maxBatchRows = 128, int contextLength = 512, int maxBatchSize = 4096, bool? runsAhead = null,
-        IComputeBackend? backend = null, ElementType type = ElementType.Float32, int headDim = 8)
+        IComputeBackend? backend = null, ElementType type = ElementType.Float32, int headDim = 8, ElementType? kvType = null, ElementType? prefixKvType = null)
     {
         _backend = backend ?? new CpuBackend();
         Folder = WriteFolder(contextLength, headDim);
-        Model = DecoderModel.Load(Folder, _backend, new DecoderOptions { MaxBatchRows = maxBatchRows, ComputeType = type });
+        Model = DecoderModel.Load(Folder, _backend, new DecoderOptions { MaxBatchRows = maxBatchRows, ComputeType = type, KvType = kvType, PrefixKvType = prefixKvType });
         Tokenizer = Tokenizer.Load(Folder);
         Engine = new InferenceEngine(Model, Tokenizer, new InferenceEngineOptions { MaxKvBytes = maxKvBytes, MaxBatchSize = maxBatchSize, RunsAhead = runsAhead });
     }
@@ -34,13 +34,12 @@ internal sealed class TinyModel : IDisposable
 
     public InferenceEngine Engine { get; }
 
-    public long BytesPerPage
+    public long BytesPerPage => BytesOf(PageKind.Suffix);
+
+    public long BytesOf(PageKind kind)
     {
-        get
-        {
-            using KvCache cache = Model.CreateKvCache(0);
-            return cache.BytesPerPage;
-        }
+        using KvCache cache = Model.CreateKvCache(0);
+        return cache.BytesOf(kind);
     }
 
     /// <summary>Greedy tokens by the plainest way: the whole sequence again for each of them.</summary>

@@ -97,6 +97,7 @@ public sealed class DecoderModelTests
         Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { ComputeType = (ElementType)99 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { ComputeType = ElementType.Int8 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { KvType = (ElementType)99 });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { PrefixKvType = (ElementType)99 });
         Assert.Throws<ArgumentOutOfRangeException>(() => new DecoderOptions { MaxBatchRows = 0 });
     }
 

@@ -25,6 +25,11 @@ public static class OperatorConformance
                     }
                 }
             }
+            foreach (ElementType type in ElementTypes.Dense)
+            {
+                seed++;
+                yield return new RotaryCase(40, 24, true, (ElementType)(seed % 3), type, seed, ElementTypes.Dense.First(other => other != type));
+            }
         }
     }
 
@@ -163,7 +168,7 @@ public static class OperatorConformance
     /// <param name="c">Sizes and types.</param>
     public static void RotaryAppend(IComputeBackend backend, Func<KvCache, int, int, int, int, bool, float> read, RotaryCase c)
     {
-        (int headDim, int rotaryDim, bool hasNorm, ElementType type, ElementType cacheType, int seed) = c;
+        (int headDim, int rotaryDim, bool hasNorm, ElementType type, ElementType cacheType, int seed, ElementType? prefixType) = c;
         var random = new Random(seed);
         var shape = new AttentionShape(6, 3, headDim);
         int[] positions = [0, 5, 255, 256, 1000, 70000], slots = [130, 2, 63, 64, 65, 17];
@@ -175,7 +180,9 @@ public static class OperatorConformance
         input.Upload(joint);
         queryWeights.Upload(queryWeight);
         keyWeights.Upload(keyWeight);
-        using KvCache cache = backend.CreateKvCache(new KvCacheShape(2, 3, headDim, cacheType), 3);
+        using KvCache cache = backend.CreateKvCache(new KvCacheShape(2, 3, headDim, cacheType, prefixType), 1);
+        cache.Reserve(cache.Shape.IsMixed ? 1 : 2, PageKind.Prefix);
+        cache.Reserve(cache.Shape.IsMixed ? 2 : 3);
         var rotary = rotaryDim == 0 ? null : new PlainRotary(rotaryDim);
         backend.RotaryAppend(input, shape, hasNorm ? new QueryKeyNorm(queryWeights, keyWeights, 1e-6f) : null, rotary, positions, slots, cache, 1, query);
 
@@ -191,7 +198,7 @@ public static class OperatorConformance
                 {
                     float actual = head < 6 ? queries[(row * 6 + head) * headDim + i]
                         : read(cache, 1, (head - 6) % 3, slots[row], i, head >= 9);
-                    ElementType stored = head < 6 ? type : cacheType;
+                    ElementType stored = head < 6 ? type : cache.Shape.TypeOf(cache.KindOf(slots[row] / KvCache.PageSize));
                     // A rotated element mixes two of size up to 4.
                     Assert.Equal(expected[i], actual, 4 * Tolerance.Elementwise + Tolerance.Rounding(expected[i], stored));
                 }

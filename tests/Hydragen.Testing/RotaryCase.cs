@@ -9,4 +9,5 @@ namespace Hydragen.Testing;
 /// <param name="Type">Of the projection and the queries.</param>
 /// <param name="CacheType">Of the cache.</param>
 /// <param name="Seed">Of the numbers.</param>
-public sealed record RotaryCase(int HeadDim, int RotaryDim, bool HasNorm, ElementType Type, ElementType CacheType, int Seed);
+/// <param name="PrefixType">Of a page for prefixes in the cache; null like the others.</param>
+public sealed record RotaryCase(int HeadDim, int RotaryDim, bool HasNorm, ElementType Type, ElementType CacheType, int Seed, ElementType? PrefixType = null);

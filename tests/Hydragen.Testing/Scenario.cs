@@ -12,6 +12,7 @@ public sealed class Scenario
     private readonly List<(int Node, int NumQueries, int Length)> _sequences = [];
     private readonly Random _random;
     private bool[] _isOwned = [];
+    private PageKind[] _kinds = [];
 
     public Scenario(AttentionShape shape, int seed)
     {
@@ -30,6 +31,9 @@ public sealed class Scenario
     }
 
     public ElementType KvType { get; init; }
+
+    /// <summary>Of the keys and values of nodes; null like all others.</summary>
+    public ElementType? PrefixKvType { get; init; }
 
     public ElementType QueryType { get; init; }
 
@@ -70,10 +74,12 @@ public sealed class Scenario
         _random.Shuffle(free);
         int next = 0;
         _isOwned = new bool[NumPages * KvCache.PageSize];
-        int[] Deal(int length)
+        _kinds = new PageKind[NumPages];
+        int[] Deal(int length, PageKind kind)
         {
             int[] pages = free[next..(next + PagesFor(length))];
             next += pages.Length;
+            foreach (int page in pages) _kinds[page] = kind;
             for (int i = 0; i < length; i++) _isOwned[pages[i / KvCache.PageSize] * KvCache.PageSize + i % KvCache.PageSize] = true;
             return pages;
         }
@@ -81,14 +87,14 @@ public sealed class Scenario
         for (int i = 0; i < Nodes.Length; i++)
         {
             int start = _nodes[i].Parent < 0 ? 0 : Nodes[_nodes[i].Parent].FirstPosition + Nodes[_nodes[i].Parent].NumKeys;
-            Nodes[i] = new PlanNode(_nodes[i].Parent, start, _nodes[i].Length, Deal(_nodes[i].Length));
+            Nodes[i] = new PlanNode(_nodes[i].Parent, start, _nodes[i].Length, Deal(_nodes[i].Length, PageKind.Prefix));
         }
         Sequences = new PlanSequence[_sequences.Count];
         for (int i = 0; i < Sequences.Length; i++)
         {
             (int node, int numQueries, int length) = _sequences[i];
             int start = node < 0 ? 0 : Nodes[node].FirstPosition + Nodes[node].NumKeys;
-            Sequences[i] = new PlanSequence(node, numQueries, start, length, Deal(length));
+            Sequences[i] = new PlanSequence(node, numQueries, start, length, Deal(length, PageKind.Suffix));
         }
         int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
         int numRows = _sequences.Sum(sequence => sequence.NumQueries);
@@ -114,6 +120,7 @@ public sealed class Scenario
         {
             Options = Options,
             KvType = KvType,
+            PrefixKvType = PrefixKvType,
             QueryType = QueryType,
             OutputType = OutputType,
             Query = Query,
@@ -121,9 +128,11 @@ public sealed class Scenario
             Value = new float[Value.Length],
             NumPages = NumPages,
             _isOwned = new bool[_isOwned.Length],
+            _kinds = new PageKind[NumPages],
         };
         for (int page = 0; page < NumPages; page++)
         {
+            moved._kinds[target[page]] = _kinds[page];
             Array.Copy(Key, page * pageSize, moved.Key, target[page] * pageSize, pageSize);
             Array.Copy(Value, page * pageSize, moved.Value, target[page] * pageSize, pageSize);
         }
@@ -143,6 +152,7 @@ public sealed class Scenario
         {
             Options = Options,
             KvType = KvType,
+            PrefixKvType = PrefixKvType,
             QueryType = QueryType,
             OutputType = OutputType,
             Query = [.. query],
@@ -150,6 +160,7 @@ public sealed class Scenario
             Value = Value,
             NumPages = NumPages,
             _isOwned = _isOwned,
+            _kinds = _kinds,
             Nodes = Nodes,
             Sequences = Array.ConvertAll(order, i => Sequences[i]),
         };
@@ -174,6 +185,7 @@ public sealed class Scenario
         {
             Options = Options,
             KvType = KvType,
+            PrefixKvType = PrefixKvType,
             QueryType = QueryType,
             OutputType = OutputType,
             Query = Query[(firstQuery * rowSize)..((firstQuery + numQueries) * rowSize)],
@@ -181,6 +193,7 @@ public sealed class Scenario
             Value = value,
             NumPages = NumPages,
             _isOwned = _isOwned,
+            _kinds = _kinds,
             Nodes = Nodes,
             Sequences = [whole with { NumQueries = numQueries, NumKeys = numKeys }],
         };
@@ -198,7 +211,7 @@ public sealed class Scenario
     public float[] Stored(float[] values)
     {
         float[] stored = [.. values];
-        KvRounding.Round(stored, Shape.HeadDim, KvType);
+        ForEachPage(stored, KvRounding.Round);
         return stored;
     }
 
@@ -206,7 +219,13 @@ public sealed class Scenario
     public float[] Stored(float[] values, IAttentionBackend? backend)
     {
         float[] stored = Stored(values);
-        return KvType == ElementType.Int8 && backend is not null && WeightType(backend) == ElementType.Float16 ? RandomTensors.Round(stored, ElementType.Float16) : stored;
+        if (backend is null) return stored;
+        ForEachPage(stored, (page, _, type) =>
+        {
+            if (type == ElementType.Int8 && backend.WeightTypeFor(QueryType, type) == ElementType.Float16)
+                RandomTensors.Round(page.ToArray(), ElementType.Float16).CopyTo(page);
+        });
+        return stored;
     }
 
     /// <summary>The FP64 definition, of the keys and values as the cache has them, or as a backend computes with them.</summary>
@@ -228,13 +247,21 @@ public sealed class Scenario
     /// <summary>A cache of two layers; the first is all NaN.</summary>
     public KvCache CreateCache(IAttentionBackend backend)
     {
-        KvCache cache = backend.CreateKvCache(new KvCacheShape(2, Shape.NumKvHeads, Shape.HeadDim, KvType), NumPages);
+        KvCache cache = backend.CreateKvCache(CacheShape, 0);
+        MakePages(cache);
         int[] slots = Enumerable.Range(0, _isOwned.Length).ToArray();
         var poison = new float[Key.Length];
         Array.Fill(poison, float.NaN);
         cache.Write(0, slots, poison, poison);
         cache.Write(1, slots, Key, Value);
         return cache;
+    }
+
+    /// <summary>Gives an empty cache the pages of this scenario, each of its kind.</summary>
+    public void MakePages(KvCache cache)
+    {
+        if (!cache.Shape.IsMixed) cache.Reserve(NumPages);
+        for (int page = cache.NumPages; page < NumPages; page++) cache.Reserve(cache.NumPagesOf(_kinds[page]) + 1, _kinds[page]);
     }
 
     public (float[] Output, float[] LogSumExp) Run(IAttentionBackend backend, AttentionPlan plan, KvCache cache) =>
@@ -271,14 +298,17 @@ public sealed class Scenario
             else AssertClose(expectedLogs[i], logSumExp[i], Tolerance.LogSumExp * Math.Max(1, Math.Abs(expectedLogs[i])), "log-sum-exp", i);
         }
         for (int i = 0; i < expected.Length; i++)
-            AssertClose(expected[i], output[i], tolerance + Tolerance.RoundedWeights(magnitudes[i], WeightType(backend)) + Tolerance.Rounding(expected[i], OutputType), "output", i);
+            AssertClose(expected[i], output[i], tolerance + WeightTypes(backend).Max(type => Tolerance.RoundedWeights(magnitudes[i], type)) + Tolerance.Rounding(expected[i], OutputType), "output", i);
     }
 
     /// <summary>Whether the backend rounds weights of this scenario to 16 bits.</summary>
-    public bool RoundsWeights(IAttentionBackend backend) => WeightType(backend) != ElementType.Float32;
+    public bool RoundsWeights(IAttentionBackend backend) => WeightTypes(backend).Any(type => type != ElementType.Float32);
 
-    /// <summary>What the backend rounds weights of this scenario to.</summary>
+    /// <summary>What the backend rounds weights of sequences to, and of nodes unless they have a type of their own.</summary>
     public ElementType WeightType(IAttentionBackend backend) => backend.WeightTypeFor(QueryType, KvType);
+
+    private ElementType[] WeightTypes(IAttentionBackend backend) =>
+        [WeightType(backend), backend.WeightTypeFor(QueryType, CacheShape.TypeOf(PageKind.Prefix))];
 
     /// <summary>The weighted means of |value|, to which errors of weights are relative.</summary>
     public double[] MeanMagnitudes(AttentionPlan plan, IAttentionBackend backend)
@@ -288,6 +318,23 @@ public sealed class Scenario
             plan, Shape, Options, Query, Stored(Key, backend), Array.ConvertAll(Stored(Value, backend), Math.Abs), output, new double[plan.NumRows * Shape.NumHeads]);
         return output;
     }
+
+    /// <summary>Of the caches that it makes.</summary>
+    public KvCacheShape CacheShape => new(2, Shape.NumKvHeads, Shape.HeadDim, KvType, PrefixKvType);
+
+    /// <summary>Visits the pages of keys or values with their types; all at once when all have one.</summary>
+    private void ForEachPage(Span<float> values, PageAction action)
+    {
+        if (!CacheShape.IsMixed)
+        {
+            action(values, Shape.HeadDim, KvType);
+            return;
+        }
+        int size = KvCache.PageSize * Shape.NumKvHeads * Shape.HeadDim;
+        for (int page = 0; page < _kinds.Length; page++) action(values.Slice(page * size, size), Shape.HeadDim, CacheShape.TypeOf(_kinds[page]));
+    }
+
+    private delegate void PageAction(Span<float> values, int headDim, ElementType type);
 
     private static void AssertClose(double expected, double actual, double tolerance, string what, int index) =>
         Assert.True(Math.Abs(expected - actual) <= tolerance, $"{what} {index} is {actual}, expected {expected} within {tolerance}");

@@ -65,6 +65,15 @@ internal sealed class BenchArguments
             ? throw new InputException($"--modes {other} does not go with {by}, which takes some of {string.Join(',', allowed)}.") : modes;
     }
 
+    /// <summary>The modes that prefixes with a type of their own allow: those that make no copies of them.</summary>
+    /// <exception cref="InputException">Copies were asked for.</exception>
+    public string[] WithoutCopies(ParseResult parsed, string[] modes, string copied)
+    {
+        if (modes.Contains(copied) && parsed.GetResult(_modes) is { Implicit: false })
+            throw new InputException($"--modes {copied} does not go with {DeviceArguments.PrefixKvTypeName}: it gives every sequence its own copy of its prefix.");
+        return [.. modes.Where(mode => mode != copied)];
+    }
+
     public string Device(ParseResult parsed) => parsed.GetValue(_device)!;
 
     public int Repeats(ParseResult parsed) => parsed.GetValue(_repeats);

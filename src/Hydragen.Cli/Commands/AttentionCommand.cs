@@ -30,6 +30,7 @@ internal static class AttentionCommand
         var output = new Option<string>("--output") { Description = "Safetensors file to write.", Required = true };
         Option<string> sharing = SamplingArguments.MakeSharing();
         Option<string> kvType = MakeType("--kv-type", "How keys and values are stored.", ElementTypes.All), queryType = MakeType("--query-type", "What queries are rounded to.", ElementTypes.Dense);
+        Option<string> prefixKvType = DeviceArguments.MakePrefixKvType();
         Option<string> device = DeviceArguments.MakeDevice();
         var reference = new Option<bool>("--reference") { Description = "Use the FP64 reference." };
         var threads = ModelArguments.MakeThreads();
@@ -37,6 +38,7 @@ internal static class AttentionCommand
         command.Options.Add(output);
         command.Options.Add(sharing);
         command.Options.Add(kvType);
+        command.Options.Add(prefixKvType);
         command.Options.Add(queryType);
         command.Options.Add(device);
         command.Options.Add(reference);
@@ -60,7 +62,8 @@ internal static class AttentionCommand
                     using IAttentionBackend backend = DeviceArguments.CreateBackend(parsed.GetValue(device)!, parsed.GetValue(threads));
                     return SharedPrefixAttention.Compute(
                         backend, attention.Shape, attention.Options, attention.Nodes, attention.Sequences,
-                        SamplingArguments.ParseSharing(parsed.GetValue(sharing)), ElementTypes.Parse(parsed.GetValue(kvType)!), ElementTypes.Parse(parsed.GetValue(queryType)!));
+                        SamplingArguments.ParseSharing(parsed.GetValue(sharing)), ElementTypes.Parse(parsed.GetValue(kvType)!), ElementTypes.Parse(parsed.GetValue(queryType)!),
+                        DeviceArguments.ParseKvType(parsed.GetValue(prefixKvType)));
                 }
                 catch (ArgumentException exception)
                 {

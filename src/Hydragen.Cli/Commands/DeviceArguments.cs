@@ -12,6 +12,9 @@ internal static class DeviceArguments
     /// <summary>Names of devices.</summary>
     public const string Cpu = "cpu", Cuda = "cuda";
 
+    /// <summary>The option for the type of prefixes.</summary>
+    public const string PrefixKvTypeName = "--prefix-kv-type";
+
     private const string Automatic = "auto";
 
     public static Option<string> MakeDevice() => Values.Choice("--device", "What computes: the processor, or an NVIDIA GPU.", Cpu, Cpu, Cuda);
@@ -24,7 +27,12 @@ internal static class DeviceArguments
         "--kv-type", "Type of KV memory; auto is that of the activations. int8 and fp8 take half of the memory of bf16, and logits differ a little.", Automatic,
         [Automatic, .. ElementTypes.All.Select(type => type.ShortName())]);
 
-    /// <summary>The type that was asked for, or null for that of the activations.</summary>
+    /// <param name="copied">How copies are asked for, which have no prefixes of their own.</param>
+    public static Option<string> MakePrefixKvType(string copied = "--sharing copied") => Values.Choice(
+        PrefixKvTypeName, $"Type of the keys and values of prefixes, which all sequences read; auto is that of all others. Does not go with {copied}.", Automatic,
+        [Automatic, .. ElementTypes.All.Select(type => type.ShortName())]);
+
+    /// <summary>The type that was asked for, or null for that of the activations, or of all KV memory.</summary>
     public static ElementType? ParseKvType(string? name) => name is null or Automatic ? null : ElementTypes.Parse(name);
 
     /// <summary>The type that was asked for, or null to leave the choice to the backend.</summary>

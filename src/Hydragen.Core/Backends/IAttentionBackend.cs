@@ -24,7 +24,7 @@ public interface IAttentionBackend : IDisposable
     /// they stay as they are computed. Log-sum-exps come from weights that are not rounded.
     /// </summary>
     /// <param name="queryType">Type of the queries.</param>
-    /// <param name="kvType">Type of the cache.</param>
+    /// <param name="kvType">Type of the keys and values.</param>
     ElementType WeightTypeFor(ElementType queryType, ElementType kvType);
 
     /// <summary>How the shared nodes of a plan are computed; by default all of them are read once.</summary>

@@ -5,8 +5,19 @@ namespace Hydragen.Core;
 /// <param name="NumKvHeads">Key/value heads.</param>
 /// <param name="HeadDim">Elements of one head.</param>
 /// <param name="ElementType">How an element is stored.</param>
-public sealed record KvCacheShape(int NumLayers, int NumKvHeads, int HeadDim, ElementType ElementType)
+/// <param name="PrefixElementType">How an element of a prefix is stored; null like all others.</param>
+public sealed record KvCacheShape(int NumLayers, int NumKvHeads, int HeadDim, ElementType ElementType, ElementType? PrefixElementType = null)
 {
-    /// <summary>Bytes that the keys and values of one token take over all layers, scales included.</summary>
-    public long BytesPerToken => 2L * NumLayers * NumKvHeads * (HeadDim * ElementType.SizeInBytes() + ElementType.ScaleSizeInBytes());
+    /// <summary>Whether prefixes have another element type, so that there are two kinds of pages.</summary>
+    public bool IsMixed => TypeOf(PageKind.Prefix) != ElementType;
+
+    /// <summary>Bytes that the keys and values of one token of a sequence take over all layers, scales included.</summary>
+    public long BytesPerToken => BytesPerTokenOf(PageKind.Suffix);
+
+    /// <summary>How an element of a page is stored.</summary>
+    public ElementType TypeOf(PageKind kind) => kind == PageKind.Prefix ? PrefixElementType ?? ElementType : ElementType;
+
+    /// <summary>Bytes that the keys and values of one token in a page of a kind take over all layers, scales included.</summary>
+    public long BytesPerTokenOf(PageKind kind) =>
+        2L * NumLayers * NumKvHeads * (HeadDim * TypeOf(kind).SizeInBytes() + TypeOf(kind).ScaleSizeInBytes());
 }

@@ -15,16 +15,24 @@ public static class SharedPrefixAttention
     /// <param name="mode">How prefixes are stored and read.</param>
     /// <param name="kvType">How the cache stores keys and values.</param>
     /// <param name="queryType">What queries are rounded to; backends may have faster kernels for queries of the cache's 16-bit type.</param>
+    /// <param name="prefixKvType">How it stores those of nodes; null like the others.</param>
     /// <returns>One result a sequence, in the order given.</returns>
-    /// <exception cref="ArgumentException">A tensor does not have the size that the lengths and the shape ask for.</exception>
+    /// <exception cref="ArgumentException">
+    /// A tensor does not have the size that the lengths and the shape ask for; or nodes have a type of their own, but <paramref name="mode"/> copies them.
+    /// </exception>
     public static SharedPrefixResult[] Compute(
         IAttentionBackend backend, AttentionShape shape, AttentionOptions options, IReadOnlyList<SharedPrefixNode> nodes,
         IReadOnlyList<SharedPrefixSequence> sequences, SharingMode mode = SharingMode.Hydragen, ElementType kvType = ElementType.Float32,
-        ElementType queryType = ElementType.Float32)
+        ElementType queryType = ElementType.Float32, ElementType? prefixKvType = null)
     {
         ArgumentNullException.ThrowIfNull(backend);
         var layout = new SharedPrefixLayout(shape, options, nodes, sequences, mode);
-        using KvCache cache = backend.CreateKvCache(new KvCacheShape(1, shape.NumKvHeads, shape.HeadDim, kvType), layout.NumPages);
+        var cacheShape = new KvCacheShape(1, shape.NumKvHeads, shape.HeadDim, kvType, prefixKvType);
+        if (mode == SharingMode.Copied && cacheShape.IsMixed)
+            throw new ArgumentException($"{SharingMode.Copied} gives every sequence its own copy of its prefix, so prefixes cannot have a type of their own.", nameof(prefixKvType));
+        using KvCache cache = backend.CreateKvCache(cacheShape, 0);
+        cache.Reserve(cacheShape.IsMixed ? layout.NumNodePages : layout.NumPages, PageKind.Prefix);
+        if (cacheShape.IsMixed) cache.Reserve(layout.NumPages - layout.NumNodePages);
         layout.ForEachRun((slots, key, value) => cache.Write(0, slots, key, value));
 
         int outputLength = layout.NumRows * shape.NumHeads * shape.HeadDim;

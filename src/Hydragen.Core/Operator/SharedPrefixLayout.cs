@@ -32,6 +32,7 @@ internal sealed class SharedPrefixLayout
             if (!copied) AddRun(pages, 0, node.Length, node.Key, node.Value);
             planNodes[i] = new PlanNode(node.Parent, firstPosition, node.Length, pages);
         }
+        NumNodePages = NumPages;
         var planSequences = new PlanSequence[sequences.Count];
         var rows = new List<float>();
         for (int i = 0; i < sequences.Count; i++)
@@ -49,6 +50,9 @@ internal sealed class SharedPrefixLayout
     public AttentionPlan Plan { get; }
 
     public int NumPages { get; private set; }
+
+    /// <summary>How many of them, the first ones, belong to nodes.</summary>
+    public int NumNodePages { get; }
 
     public int NumRows => Plan.NumRows;
 

@@ -11,6 +11,11 @@ namespace Hydragen.Cpu;
 /// <param name="NumVectors">Vectors.</param>
 internal readonly record struct AttentionItem(int Segment, int Split, int KvHead, int FirstVector, int NumVectors);
 
+/// <summary>What bounds the items of some segments.</summary>
+/// <param name="MaxVectors">Query vectors of an item at most.</param>
+/// <param name="VectorMultiple">An item's vectors are a multiple of it, where there are enough.</param>
+internal readonly record struct ItemLimits(int MaxVectors, int VectorMultiple);
+
 /// <summary>Rows whose partial results are in the workspace at the same time.</summary>
 /// <param name="FirstItem">First item.</param>
 /// <param name="NumItems">Items.</param>

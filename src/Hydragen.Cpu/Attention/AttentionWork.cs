@@ -28,7 +28,11 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
     private const int MinItemsPerThread = 3;
 
     private long _planId;
-    private int _numHeads, _numKvHeads, _headDim, _maxVectors, _vectorMultiple;
+    private long _generation;
+    private int _numHeads, _numKvHeads, _headDim;
+    private ItemLimits _limits, _prefixLimits;
+    private KvCache? _mixed;
+    private PageKind[] _kinds = [];
     private AttentionItem[] _items = [];
     private AttentionWave[] _waves = [];
     private int[] _segmentOffsets = [];
@@ -58,6 +62,9 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
     /// <summary>Partial results (a head of a row each) that the largest wave keeps.</summary>
     public int NumSlots { get; private set; }
 
+    /// <summary>Kind of the pages that a segment reads.</summary>
+    public PageKind KindOf(int segment) => _mixed is null ? PageKind.Suffix : _kinds[segment];
+
     /// <summary>Partial results of a row.</summary>
     public int PartsOf(int row) => _rowParts[row];
 
@@ -74,22 +81,26 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
     /// <summary>Compiles a plan unless that is what it holds already.</summary>
     /// <param name="plan">The plan.</param>
     /// <param name="shape">Heads.</param>
-    /// <param name="maxVectors">Query vectors of an item at most.</param>
-    /// <param name="vectorMultiple">An item's vectors are a multiple of it, where there are enough.</param>
-    public void Compile(AttentionPlan plan, AttentionShape shape, int maxVectors, int vectorMultiple)
+    /// <param name="limits">Bounds of items.</param>
+    /// <param name="prefixLimits">Bounds of items that read prefixes from <paramref name="mixed"/>.</param>
+    /// <param name="mixed">The cache, when it has two kinds of pages.</param>
+    /// <exception cref="ArgumentException">A segment reads pages of both kinds.</exception>
+    public void Compile(AttentionPlan plan, AttentionShape shape, ItemLimits limits, ItemLimits prefixLimits = default, KvCache? mixed = null)
     {
         if (plan.Id == _planId && ReferenceEquals(plan, Plan) && shape.NumHeads == _numHeads && shape.NumKvHeads == _numKvHeads
-            && shape.HeadDim == _headDim && maxVectors == _maxVectors && vectorMultiple == _vectorMultiple)
+            && shape.HeadDim == _headDim && limits == _limits && prefixLimits == _prefixLimits && ReferenceEquals(mixed, _mixed)
+            && (mixed is null || mixed.Generation == _generation))
         {
             return;
         }
         _planId = 0;
         Plan = plan;
         (_numHeads, _numKvHeads, _headDim) = (shape.NumHeads, shape.NumKvHeads, shape.HeadDim);
-        (_maxVectors, _vectorMultiple) = (maxVectors, vectorMultiple);
+        (_limits, _prefixLimits, _mixed, _generation) = (limits, prefixLimits, mixed, mixed?.Generation ?? 0);
         _numItems = _numWaves = _numMergeRows = NumSlots = 0;
         MaxPage = -1;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
+        if (mixed is not null) FindKinds(mixed);
         CountParts();
         Ensure(ref _rowSlots, plan.NumRows);
         Ensure(ref _numAssigned, plan.NumRows);
@@ -110,6 +121,14 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
         while (count > 0 && !HasPart(segment, count - 1, rowPosition)) count--;
         return count;
     }
+
+    private void FindKinds(KvCache mixed)
+    {
+        Ensure(ref _kinds, Plan.Segments.Length);
+        for (int i = 0; i < Plan.Segments.Length; i++) _kinds[i] = mixed.KindOf(Plan, Plan.Segments[i]);
+    }
+
+    private ItemLimits LimitsOf(int segment) => KindOf(segment) == PageKind.Prefix ? _prefixLimits : _limits;
 
     private void CountParts()
     {
@@ -147,7 +166,7 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
             int first = Math.Max(firstRow, segment.FirstRow), end = Math.Min(endRow, segment.FirstRow + segment.NumRows);
             if (first < end && segment.NumKeys > 0) AssignParts(i, segment, first, end);
         }
-        int blockVectors = _maxVectors;
+        int blockVectors = Math.Max(_limits.MaxVectors, _prefixLimits.MaxVectors);
         while (numThreads > 1 && blockVectors >= 2 * MinVectors && CountComputeBound(firstRow, endRow, blockVectors) < MinItemsPerThread * numThreads)
             blockVectors /= 2;
         AddItems(firstRow, endRow, readBound: false, blockVectors);
@@ -171,10 +190,11 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
     private int CountComputeBound(int firstRow, int endRow, int blockVectors)
     {
         int count = 0;
-        foreach (ref readonly AttentionSegment segment in Plan.Segments)
+        for (int i = 0; i < Plan.Segments.Length; i++)
         {
-            int numVectors = CountVectors(segment, firstRow, endRow);
-            if (numVectors > MaxReadBoundVectors) count += (numVectors + blockVectors - 1) / blockVectors * CountSplits(segment) * _numKvHeads;
+            ref readonly AttentionSegment segment = ref Plan.Segments[i];
+            int numVectors = CountVectors(segment, firstRow, endRow), size = Math.Min(blockVectors, LimitsOf(i).MaxVectors);
+            if (numVectors > MaxReadBoundVectors) count += (numVectors + size - 1) / size * CountSplits(segment) * _numKvHeads;
         }
         return count;
     }
@@ -196,9 +216,11 @@ internal sealed class AttentionWork(long workspaceFloats, int numThreads)
     /// <summary>The blocks of vectors that read the same keys stand side by side, since neighbours mostly run on one core.</summary>
     private void AddItems(int index, in AttentionSegment segment, int firstVector, int numVectors, int blockVectors)
     {
+        ItemLimits limits = LimitsOf(index);
+        blockVectors = Math.Min(blockVectors, limits.MaxVectors);
         int numBlocks = (numVectors + blockVectors - 1) / blockVectors;
         int blockSize = (numVectors + numBlocks - 1) / numBlocks;
-        blockSize = Math.Min(blockVectors, (blockSize + _vectorMultiple - 1) / _vectorMultiple * _vectorMultiple);
+        blockSize = Math.Min(blockVectors, (blockSize + limits.VectorMultiple - 1) / limits.VectorMultiple * limits.VectorMultiple);
         numBlocks = (numVectors + blockSize - 1) / blockSize;
         Ensure(ref _lastPositions, numBlocks);
         for (int block = 0; block < numBlocks; block++)

@@ -16,6 +16,9 @@ internal abstract unsafe class AttentionJob : Job
     public AttentionOptions Options = null!;
     public ElementConverter Converter = null!;
     public CpuKvCache Cache = null!;
+
+    /// <summary>Layout of the pages that the items read.</summary>
+    public CpuPageLayout Layout = null!;
     public int Layer;
     public byte* Query;
     public ElementType QueryType;
@@ -38,13 +41,16 @@ internal abstract unsafe class AttentionJob : Job
     /// <summary>Items have a multiple of so many vectors, where there are enough.</summary>
     public abstract int VectorMultiple { get; }
 
+    /// <summary>What bounds an item.</summary>
+    public ItemLimits Limits => new(MaxVectors, VectorMultiple);
+
     /// <summary>FP32 elements of scratch that each worker needs.</summary>
     public abstract int ScratchPerWorker(int headDim);
 
     /// <summary>How keys and values come into the products, in one line.</summary>
-    /// <param name="cache">The cache that they are in.</param>
+    /// <param name="layout">Of the pages that they are in.</param>
     /// <param name="converter">What would widen them.</param>
-    public abstract string Describe(CpuKvCache cache, ElementConverter converter);
+    public abstract string Describe(CpuPageLayout layout, ElementConverter converter);
 
     /// <summary>The row and query head of a vector of an item.</summary>
     protected (int Row, int Head) Locate(in AttentionItem item, in AttentionSegment segment, int vector)

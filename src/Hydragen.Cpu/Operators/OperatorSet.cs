@@ -50,8 +50,8 @@ internal abstract class OperatorSet
 
     public abstract RotaryAppendJob RotaryAppend { get; }
 
-    /// <summary>The attention for queries of a type and a cache.</summary>
-    public abstract AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache);
+    /// <summary>The attention for queries of a type and a cache's pages of a kind. What both kinds get are never the same object.</summary>
+    public abstract AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache, PageKind kind);
 
     public abstract MergeJob Merge { get; }
 
@@ -66,7 +66,7 @@ internal class OperatorSet<S, V> : OperatorSet
     where S : struct, ISimd<V>
     where V : struct
 {
-    private readonly AttentionJob _attention = new VectorAttentionJob<S, V>(S.Lanes == TileShape.StripWidth ? HalfTile.Shared : null);
+    private readonly AttentionJob?[] _attention = new AttentionJob?[2];
 
     public override ElementConverter Converter { get; } = new ElementConverter<S, V>();
 
@@ -84,7 +84,8 @@ internal class OperatorSet<S, V> : OperatorSet
 
     public override RotaryAppendJob RotaryAppend { get; } = new RotaryAppendJob<S, V>();
 
-    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache) => _attention;
+    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache, PageKind kind) =>
+        _attention[(int)kind] ??= new VectorAttentionJob<S, V>(S.Lanes == TileShape.StripWidth ? HalfTile.Shared : null);
 
     public override MergeJob Merge { get; } = new MergeJob<S, V>();
 
@@ -104,10 +105,10 @@ internal class PairOperatorSet(PairTile tile) : OperatorSet<Simd512, Vector512<f
 
     public override bool ReadsAsPairs(ElementType kvType) => kvType == ElementType.BFloat16 || (kvType.IsByte() && ByteTable.IsSupported);
 
-    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache)
+    public override AttentionJob AttentionFor(ElementType queryType, CpuKvCache cache, PageKind kind)
     {
-        ElementType kvType = cache.Shape.ElementType;
-        if (queryType != ElementType.BFloat16 || !ReadsAsPairs(kvType)) return base.AttentionFor(queryType, cache);
+        ElementType kvType = cache.Shape.TypeOf(kind);
+        if (queryType != ElementType.BFloat16 || !ReadsAsPairs(kvType)) return base.AttentionFor(queryType, cache, kind);
         return _attention[(int)kvType] ??= new PairAttentionJob(
             new VectorPairProduct(tile), kvType.IsByte() && ByteTile.For(kvType) is { } byteTile ? new BytePairProduct(byteTile) : null);
     }

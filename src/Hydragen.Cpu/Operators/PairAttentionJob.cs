@@ -31,11 +31,11 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
 
     public override int VectorMultiple => PairBlock.Rows;
 
-    public override int ScratchPerWorker(int headDim) => PairBlock.Size(headDim, Cache.Shape.ElementType.IsByte()) / sizeof(float);
+    public override int ScratchPerWorker(int headDim) => PairBlock.Size(headDim, Layout.ElementType.IsByte()) / sizeof(float);
 
-    public override string Describe(CpuKvCache cache, ElementConverter converter)
+    public override string Describe(CpuPageLayout layout, ElementConverter converter)
     {
-        bool isByte = cache.Shape.ElementType.IsByte(), isFused = IsFused(cache);
+        bool isByte = layout.ElementType.IsByte(), isFused = IsFused(layout);
         string pairs = !isByte ? "BF16 pairs as they are"
             : byteProduct is null ? "pages widened to BF16 by a table in AVX-512 VBMI"
             : "widened to BF16 by a table in AVX-512 VBMI: for few vectors in a generated tile, for many a page at a time";
@@ -76,8 +76,8 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         int unitPages = UnitKeys / KvCache.PageSize;
         bool isReadBound = item.NumVectors <= AttentionWork.MaxReadBoundVectors;
-        bool isByte = Cache.Shape.ElementType.IsByte(), widens = isByte && (byteProduct is null || numVectors > AttentionWork.MaxReadBoundVectors);
-        bool isFused = IsFused(Cache) && (widens ? !isReadBound : !isByte);
+        bool isByte = Layout.ElementType.IsByte(), widens = isByte && (byteProduct is null || numVectors > AttentionWork.MaxReadBoundVectors);
+        bool isFused = IsFused(Layout) && (widens ? !isReadBound : !isByte);
         Span<nuint> wholeUnits = stackalloc nuint[AttentionWork.PagesPerSplit], ahead = stackalloc nuint[AttentionWork.PagesPerSplit];
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page += unitPages)
         {
@@ -113,7 +113,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
                 FindAhead(item, nextItem, pages[..endPage], page + unitPages, ahead[..unit.NumPages]);
                 for (int i = 0; i < unit.NumPages; i++) unit.Ahead[i] = (nint)(ahead[i] - unit.Pages[i]);
             }
-            if (Cache.HasScales) LoadScales(block, unit);
+            if (Layout.HasScales) LoadScales(block, unit);
             for (int i = 0; widens && i < unit.NumPages; i++)
             {
                 unit.Pages[i] = Widened(block, page + i, unit.Pages[i], unit.Ahead[i], ref widened);
@@ -163,7 +163,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
         int index = page % AttentionWork.PagesPerSplit;
         int size = KvCache.PageSize * (Shape.HeadDim + block.SumSize);
         ushort* copy = block.Pages + index * size;
-        if ((widened & (1u << index)) == 0) ByteTable.ToPairs((byte*)address, Cache.Shape.ElementType, size, copy, ahead);
+        if ((widened & (1u << index)) == 0) ByteTable.ToPairs((byte*)address, Layout.ElementType, size, copy, ahead);
         widened |= 1u << index;
         return (nuint)copy;
     }
@@ -174,7 +174,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     {
         for (int page = 0; page < unit.NumPages; page++)
         {
-            var scales = (Half*)((byte*)unit.Pages[page] + Cache.ScaleOffset);
+            var scales = (Half*)((byte*)unit.Pages[page] + Layout.ScaleOffset);
             float* widened = block.Scales + page * KvCache.PageSize;
             Converter.Bytes.ScalesToSingle(scales, KvCache.PageSize, widened);
             Converter.Bytes.ScalesToSingle(scales + KvCache.PageSize, KvCache.PageSize, widened + PairSoftmax.MaxUnitKeys);
@@ -182,9 +182,9 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     }
 
     /// <summary>Whether whole units are computed by the fused kernel, which knows no scales.</summary>
-    private bool IsFused(CpuKvCache cache) => fused is not null && !cache.HasScales;
+    private bool IsFused(CpuPageLayout layout) => fused is not null && !layout.HasScales;
 
-    private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Cache.HeadOffset(Layer, kvHead);
+    private nuint Address(int page, int kvHead) => Cache.Pages[page] + (nuint)Layout.HeadOffset(Layer, kvHead);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadQueries(in AttentionItem item, in AttentionSegment segment, ref PairBlock block)
@@ -258,12 +258,12 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
         for (int i = 0; i < block.NumVectors; i++)
         {
             float* scores = block.Scores + i * PairSoftmax.MaxUnitKeys;
-            if (Cache.HasScales) Scale(scores, block.Lows[i], block.Highs[i], block.Scales);
+            if (Layout.HasScales) Scale(scores, block.Lows[i], block.Highs[i], block.Scales);
             if (!isPlain) Bias(scores, block.Lows[i], block.Highs[i], scale, block.Slopes[i], unit.Position - block.Positions[i]);
             PairSoftmax.Update(
                 scores, isPlain ? scale * Log2E : 1, block.Lows[i], block.Highs[i], GroupDown(unit.Low), GroupUp(unit.High),
                 block.Weights + i * PairSoftmax.MaxUnitKeys, ref block.References[i], block.Lanes + i * TileShape.StripWidth,
-                block.Sums + i * block.SumSize, block.SumSize, Cache.HasScales ? block.Scales + PairSoftmax.MaxUnitKeys : null);
+                block.Sums + i * block.SumSize, block.SumSize, Layout.HasScales ? block.Scales + PairSoftmax.MaxUnitKeys : null);
         }
     }
 
@@ -332,7 +332,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     {
         int offset = from * TileShape.StripWidth;
         for (int strip = 0; strip < block.SumSize / TileShape.StripWidth; strip++, offset += PageStripSize)
-            ByteTable.ToPairs(values + offset, Cache.Shape.ElementType, (to - from) * TileShape.StripWidth, block.Pages + offset, ahead);
+            ByteTable.ToPairs(values + offset, Layout.ElementType, (to - from) * TileShape.StripWidth, block.Pages + offset, ahead);
         return block.Pages;
     }
 
@@ -341,7 +341,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     private bool CopyVisible(byte* values, byte* destination, int from, int to, int low, int high, nint ahead)
     {
         Vector512<ushort> exponent = Vector512.Create((ushort)0x7F80), special = default;
-        for (int strip = 0; strip < Cache.PaddedHeadDim / TileShape.StripWidth; strip++, values += PageStripBytes, destination += PageStripBytes)
+        for (int strip = 0; strip < Layout.PaddedHeadDim / TileShape.StripWidth; strip++, values += PageStripBytes, destination += PageStripBytes)
         {
             for (int token = from; token < to; token += 2)
             {

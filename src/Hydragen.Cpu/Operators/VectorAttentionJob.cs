@@ -27,11 +27,11 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
 
     public override int ScratchPerWorker(int headDim) => VectorBlock.Size(headDim);
 
-    public override string Describe(CpuKvCache cache, ElementConverter converter) => cache.Shape.ElementType switch
+    public override string Describe(CpuPageLayout layout, ElementConverter converter) => layout.ElementType switch
     {
         ElementType.Float32 => "FP32 as it is",
         ElementType.Float16 => halfTile is null ? "widened to FP32 by shifts and a multiplication" : "widened to FP32 by vcvtph2ps in a generated tile",
-        ElementType.BFloat16 => cache.IsPaired ? "pairs taken apart to FP32" : "widened to FP32 by a shift",
+        ElementType.BFloat16 => layout.IsPaired ? "pairs taken apart to FP32" : "widened to FP32 by a shift",
         _ => $"widened to FP32 {converter.Bytes.Way}",
     };
 
@@ -40,7 +40,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     {
         float* scratch = Scratch + (nint)worker * ScratchPerWorker(Shape.HeadDim);
         ref readonly AttentionItem work = ref Work.Items[FirstItem + item];
-        switch (Cache.Shape.ElementType)
+        switch (Layout.ElementType)
         {
             case ElementType.Float32: Run<Float32Storage>(work, scratch); break;
             case ElementType.BFloat16: Run<BFloat16Storage>(work, scratch); break;
@@ -59,9 +59,9 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
         LoadQueries(plan, item, segment, ref block);
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         ReadOnlySpan<nuint> addresses = Cache.Pages;
-        long headOffset = Cache.HeadOffset(Layer, item.KvHead);
+        long headOffset = Layout.HeadOffset(Layer, item.KvHead);
         // Elements that take several instructions to widen, or are to be taken apart, are widened once for many vectors.
-        bool widens = Cache.IsPaired || (typeof(T) == typeof(Float16Storage) && halfTile is null && item.NumVectors > VectorBlock.MaxTileVectors);
+        bool widens = Layout.IsPaired || (typeof(T) == typeof(Float16Storage) && halfTile is null && item.NumVectors > VectorBlock.MaxTileVectors);
         bool isReadBound = item.NumVectors <= VectorBlock.MaxTileVectors;
         int endPage = Math.Min(pages.Length, (item.Split + 1) * AttentionWork.PagesPerSplit);
         for (int page = item.Split * AttentionWork.PagesPerSplit; page < endPage; page++)
@@ -75,15 +75,15 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
             // The matching line of the next page is fetched with each line of this one.
             nint ahead = isReadBound && page + 1 < endPage
                 ? (nint)(addresses[pages[page + 1]] - addresses[pages[page]]) : 0;
-            if (Cache.HasScales) LoadScales(keys, block);
+            if (Layout.HasScales) LoadScales(keys, block);
             if (!widens)
             {
-                PassPage<T>(block, segment.Mask, keys, keys + Cache.ValueOffset, false, ahead, position, low, high);
+                PassPage<T>(block, segment.Mask, keys, keys + Layout.ValueOffset, false, ahead, position, low, high);
                 continue;
             }
             if (isReadBound)
             {
-                PassPage<Float32Storage>(block, segment.Mask, keys, keys + Cache.ValueOffset, true, ahead, position, low, high);
+                PassPage<Float32Storage>(block, segment.Mask, keys, keys + Layout.ValueOffset, true, ahead, position, low, high);
                 continue;
             }
             Widen(keys, KvCache.PageSize * (Shape.HeadDim + block.SumStride), block.Page, 0);
@@ -119,14 +119,14 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Widen(byte* source, nint count, float* destination, nint ahead)
     {
-        if (Cache.Shape.ElementType.IsByte()) Converter.Bytes.PairsToSingle(source, Cache.Shape.ElementType, count, destination, ahead);
-        else if (Cache.IsPaired) Converter.PairsToSingle((ushort*)source, destination, count, ahead);
-        else Converter.ToSingle(source, Cache.Shape.ElementType, destination, count);
+        if (Layout.ElementType.IsByte()) Converter.Bytes.PairsToSingle(source, Layout.ElementType, count, destination, ahead);
+        else if (Layout.IsPaired) Converter.PairsToSingle((ushort*)source, destination, count, ahead);
+        else Converter.ToSingle(source, Layout.ElementType, destination, count);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void LoadScales(byte* head, in VectorBlock block) =>
-        Converter.Bytes.ScalesToSingle((Half*)(head + Cache.ScaleOffset), 2 * KvCache.PageSize, block.Scales);
+        Converter.Bytes.ScalesToSingle((Half*)(head + Layout.ScaleOffset), 2 * KvCache.PageSize, block.Scales);
 
     /// <summary>Adds the keys of a page from low to high to the results of all vectors.</summary>
     /// <param name="block">The vectors.</param>
@@ -178,7 +178,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     private void Score<T>(in VectorBlock block, in VectorTile tile, byte* keys, bool isStaged, nint ahead)
         where T : struct, IStorage
     {
-        nint stripSize = Shape.HeadDim * TileShape.StripWidth, storedBytes = stripSize * Cache.Shape.ElementType.SizeInBytes();
+        nint stripSize = Shape.HeadDim * TileShape.StripWidth, storedBytes = stripSize * Layout.ElementType.SizeInBytes();
         int end = tile.EndStrip, step = isStaged ? StagedStrips : end;
         for (int strip = tile.FirstStrip; strip < end; strip += step)
         {
@@ -193,7 +193,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
                 tile.Count, count, block.Queries + tile.First * Shape.HeadDim, Shape.HeadDim, source, stripSize,
                 block.Scores + strip * TileShape.StripWidth, KvCache.PageSize, Shape.HeadDim, TileMode.Replace, isStaged ? 0 : ahead);
         }
-        if (Cache.HasScales) Scale(block, tile, block.Scales);
+        if (Layout.HasScales) Scale(block, tile, block.Scales);
     }
 
     /// <summary>Multiplies the scores, or the weights, of a tile by the scales of their keys, or values.</summary>
@@ -225,7 +225,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
                 if (from < to) Update(block, tile.First + i, block.Scores + i * KvCache.PageSize, begin, end, from, to, position);
             }
         }
-        if (Cache.HasScales) Scale(block, tile, block.Scales + KvCache.PageSize);
+        if (Layout.HasScales) Scale(block, tile, block.Scales + KvCache.PageSize);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -242,7 +242,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
             byte* source = values + strip * PageStripSize * T.Size;
             if (isStaged)
             {
-                WidenValues(values + strip * PageStripSize * Cache.Shape.ElementType.SizeInBytes(), count, tile, block.Page, ahead);
+                WidenValues(values + strip * PageStripSize * Layout.ElementType.SizeInBytes(), count, tile, block.Page, ahead);
                 source = (byte*)block.Page;
             }
             nint aheadOfThese = isStaged ? 0 : ahead;
@@ -269,9 +269,9 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     private void WidenValues(byte* values, int numStrips, in VectorTile tile, float* destination, nint ahead)
     {
         int from = tile.FirstLow / 2 * 2, numTokens = (tile.LastHigh + 1) / 2 * 2 - from;
-        nint stripBytes = PageStripSize * Cache.Shape.ElementType.SizeInBytes(), offset = from * TileShape.StripWidth;
+        nint stripBytes = PageStripSize * Layout.ElementType.SizeInBytes(), offset = from * TileShape.StripWidth;
         for (int strip = 0; strip < numStrips; strip++, values += stripBytes, destination += PageStripSize)
-            Widen(values + offset * Cache.Shape.ElementType.SizeInBytes(), numTokens * TileShape.StripWidth, destination + offset, ahead);
+            Widen(values + offset * Layout.ElementType.SizeInBytes(), numTokens * TileShape.StripWidth, destination + offset, ahead);
     }
 
     private void AddValues<T>(

@@ -10,6 +10,9 @@ namespace Hydragen.Cuda;
 /// </summary>
 internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
 {
+    /// <summary>The most lists of items: one for each class and kind of pages.</summary>
+    public const int MaxLists = 2 * AttentionKernels.NumClasses;
+
     /// <summary>Bytes that the partial results of a wave may take.</summary>
     public const long DefaultWorkspaceBytes = 256 << 20;
 
@@ -22,24 +25,26 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     // it waits for (measured on an H200).
     private const double SecondsPerNodeTask = 4e-6, SecondsPerSequenceTask = 1.6e-6, SecondsPerByte = 1.4e-6 / (32 << 10);
 
-    // How fast nodes over bytes are beside those over 16-bit types (measured on an H200).
-    private const double ByteNodeShare = 0.55;
-
-    private readonly int[] _pagesPerSplit = new int[AttentionKernels.NumClasses];
+    private readonly int[] _pagesPerSplit = new int[MaxLists];
     private readonly List<AttentionItem> _items = [];
     private readonly List<AttentionWave> _waves = [];
     private readonly List<int> _mergeRows = [];
-    private readonly List<AttentionItem>[] _waveItems = [[], [], [], [], []];
-    private readonly List<AttentionItem> _nextItems = [];
+    private readonly List<AttentionItem>[] _waveItems = [.. Enumerable.Range(0, MaxLists).Select(_ => new List<AttentionItem>())];
+    private readonly List<AttentionItem>[] _nextItems = [[], []];
+    private readonly bool[] _hasShortSequences = new bool[2];
     private readonly SegmentRoutes _routes = new();
     private int[] _numParts = [], _firstSlots = [], _numAssigned = [], _partSlots = [], _segmentParts = [];
     private AttentionPlan _plan = null!;
     private int _groupSize;
-    private int[] _vectorsPerItem = [];
-    private bool _isScalar, _hasShortSequences;
+    private PageReading[] _readings = [];
+    private PageKind[] _kinds = [];
+    private bool _isScalar;
 
     /// <summary>Waves in order.</summary>
     public IReadOnlyList<AttentionWave> Waves => _waves;
+
+    /// <summary>Lists of items of each wave: one for each class, and so many again for pages of prefixes where these have a type of their own.</summary>
+    public int NumLists => _readings.Length * AttentionKernels.NumClasses;
 
     /// <summary>How the shared nodes of the plan are computed.</summary>
     public NodeSharing Sharing
@@ -77,17 +82,29 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Bytes that the partial results of one row take.</summary>
     public static long BytesPerSlot(AttentionShape shape) => (long)shape.NumHeads * (shape.HeadDim + 2) * sizeof(float);
 
-    /// <summary>Compiles a plan.</summary>
+    /// <summary>The list of a class of items that read pages of a kind.</summary>
+    public static int ListOf(ItemClass itemClass, PageKind kind) => (int)kind * AttentionKernels.NumClasses + (int)itemClass;
+
+    /// <summary>Compiles a plan over pages of one type.</summary>
     /// <param name="plan">Rows and segments.</param>
     /// <param name="shape">Heads.</param>
     /// <param name="kvType">Type of keys and values.</param>
     /// <param name="vectorsPerItem">For each <see cref="ItemClass"/>, how many vectors an item may have.</param>
     /// <param name="isScalar">Whether everything is computed by the scalar kernel.</param>
-    public void Compile(AttentionPlan plan, AttentionShape shape, ElementType kvType, int[] vectorsPerItem, bool isScalar)
+    public void Compile(AttentionPlan plan, AttentionShape shape, ElementType kvType, int[] vectorsPerItem, bool isScalar) =>
+        Compile(plan, shape, [new PageReading(kvType, vectorsPerItem, isScalar)], null);
+
+    /// <summary>Compiles a plan.</summary>
+    /// <param name="plan">Rows and segments.</param>
+    /// <param name="shape">Heads.</param>
+    /// <param name="readings">Of each <see cref="PageKind"/>; one when all pages have one type.</param>
+    /// <param name="mixed">The cache, when it has two kinds of pages.</param>
+    /// <exception cref="ArgumentException">A segment reads pages of both kinds.</exception>
+    public void Compile(AttentionPlan plan, AttentionShape shape, PageReading[] readings, KvCache? mixed)
     {
         if ((long)plan.NumRows * shape.GroupSize > (1L << 31) / Math.Max(128, shape.GroupSize))
             throw new ArgumentException($"{plan.NumRows} rows of {shape.GroupSize} heads a key/value head are too many for a step.", nameof(plan));
-        (_plan, _groupSize, _vectorsPerItem, _isScalar) = (plan, shape.GroupSize, vectorsPerItem, isScalar);
+        (_plan, _groupSize, _readings, _isScalar) = (plan, shape.GroupSize, readings, Array.TrueForAll(readings, reading => reading.IsScalar));
         _items.Clear();
         _waves.Clear();
         _mergeRows.Clear();
@@ -95,10 +112,10 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         MaxPage = -1;
         HasNextItems = false;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
-        double bytesPerPage = PageLayout.HeadBytes(shape.HeadDim, kvType), nodeFlops = kvType.IsByte() ? ByteNodeShare * rates.Flops : rates.Flops;
-        ChooseRoutes(shape, bytesPerPage, nodeFlops);
-        _hasShortSequences = HasShortSequences();
-        ChooseSplits(shape, bytesPerPage, nodeFlops);
+        if (mixed is not null) FindKinds(mixed);
+        if (!_isScalar) _routes.Decide(plan, CostsOf(shape, readings[0]), CostsOf(shape, readings[^1]), readings.Length == 1 ? [] : _kinds);
+        for (int kind = 0; kind < readings.Length; kind++) _hasShortSequences[kind] = HasShortSequences((PageKind)kind);
+        ChooseSplits(shape);
         CountParts();
         Ensure(ref _firstSlots, plan.NumRows);
         Ensure(ref _numAssigned, plan.NumRows);
@@ -112,35 +129,42 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// <summary>Whether any task goes on with another item.</summary>
     public bool HasNextItems { get; private set; }
 
-    private ItemClass ClassOf(int segment) => _isScalar ? ItemClass.Scalar
-        : _routes.IsSequence(segment) ? _hasShortSequences ? ItemClass.ShortSequence : ItemClass.Sequence
-        : (long)_plan.Segments[segment].NumRows * _groupSize <= _vectorsPerItem[(int)ItemClass.NarrowNode] ? ItemClass.NarrowNode
+    private PageKind KindOf(int segment) => _readings.Length == 1 ? PageKind.Suffix : _kinds[segment];
+
+    private void FindKinds(KvCache mixed)
+    {
+        if (_kinds.Length < _plan.Segments.Length) _kinds = new PageKind[Math.Max(_plan.Segments.Length, 2 * _kinds.Length)];
+        for (int i = 0; i < _plan.Segments.Length; i++) _kinds[i] = mixed.KindOf(_plan, _plan.Segments[i]);
+    }
+
+    private ItemClass ClassOf(int segment) => _readings[(int)KindOf(segment)].IsScalar ? ItemClass.Scalar
+        : _routes.IsSequence(segment) ? _hasShortSequences[(int)KindOf(segment)] ? ItemClass.ShortSequence : ItemClass.Sequence
+        : (long)_plan.Segments[segment].NumRows * _groupSize <= VectorsPerItem(segment, ItemClass.NarrowNode) ? ItemClass.NarrowNode
         : ItemClass.WideNode;
+
+    private int VectorsPerItem(int segment, ItemClass itemClass) => _readings[(int)KindOf(segment)].VectorsPerItem[(int)itemClass];
 
     private bool IsFolded(int segment) => !_isScalar && _routes.IsFolded(segment);
 
-    private void ChooseRoutes(AttentionShape shape, double bytesPerPage, double nodeFlops)
+    private KernelCosts CostsOf(AttentionShape shape, PageReading reading)
     {
-        if (_isScalar) return;
-        // Narrow nodes have a kernel of their own where they may have more vectors than sequences.
-        int perSequence = _vectorsPerItem[(int)ItemClass.Sequence];
-        bool hasNarrowNodes = _vectorsPerItem[(int)ItemClass.NarrowNode] > perSequence;
-        _routes.Decide(_plan, new KernelCosts(
+        // Narrow nodes have a kernel of their own where they may have more vectors than sequences. No sequence kernel reads what the scalar one does.
+        int perSequence = reading.IsScalar ? 0 : reading.VectorsPerItem[(int)ItemClass.Sequence];
+        bool hasNarrowNodes = reading.VectorsPerItem[(int)ItemClass.NarrowNode] > perSequence;
+        return new KernelCosts(
             shape.GroupSize, shape.NumKvHeads, perSequence, hasNarrowNodes ? perSequence : MaxSequenceTiles * perSequence,
-            _vectorsPerItem[(int)ItemClass.WideNode], rates.NumMultiprocessors, SequenceBlocks, bytesPerPage * SecondsPerByte,
-            NodeFlopsPerPage(shape) / nodeFlops, SecondsPerSequenceTask, SecondsPerNodeTask, SecondsPerPart(shape)));
+            reading.VectorsPerItem[(int)ItemClass.WideNode], rates.NumMultiprocessors, SequenceBlocks, reading.BytesPerPage(shape) * SecondsPerByte,
+            reading.NodeSeconds(shape, rates), SecondsPerSequenceTask, SecondsPerNodeTask, SecondsPerPart(shape));
     }
-
-    private double NodeFlopsPerPage(AttentionShape shape) => 4.0 * KvCache.PageSize * shape.HeadDim * _vectorsPerItem[(int)ItemClass.WideNode];
 
     private double SecondsPerPart(AttentionShape shape) => 2 * BytesPerSlot(shape) / rates.Bytes;
 
-    // One class for all: a launch more would cost more than it gains.
-    private bool HasShortSequences()
+    // One class for all of a kind: a launch more would cost more than it gains.
+    private bool HasShortSequences(PageKind kind)
     {
         for (int i = 0; i < _plan.Segments.Length; i++)
         {
-            if (_isScalar || !_routes.IsSequence(i)) continue;
+            if (_isScalar || KindOf(i) != kind || !_routes.IsSequence(i)) continue;
             if (_plan.Segments[i].NumKeys + CountFolded(i).Keys > AttentionKernels.MaxShortKeys) return false;
         }
         return true;
@@ -159,35 +183,58 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         return (keys, pages);
     }
 
-    private void ChooseSplits(AttentionShape shape, double bytesPerPage, double nodeFlops)
+    private void ChooseSplits(AttentionShape shape)
     {
-        double secondsPerPart = SecondsPerPart(shape);
+        double secondsPerPart = SecondsPerPart(shape), sequenceBytes = 0;
         int numReaders = rates.NumMultiprocessors * SequenceBlocks;
-        var sequences = new WorkBalance(bytesPerPage * SecondsPerByte, SecondsPerSequenceTask, MinSequencePages);
-        var nodes = new WorkBalance(NodeFlopsPerPage(shape) / nodeFlops, SecondsPerNodeTask, MinPagesPerSplit);
-        double sequenceBytes = 0;
-        Span<long> pages = stackalloc long[AttentionKernels.NumClasses];
+        var sequences = new WorkBalance[_readings.Length];
+        var nodes = new WorkBalance[_readings.Length];
+        for (int kind = 0; kind < _readings.Length; kind++)
+        {
+            sequences[kind] = new WorkBalance(_readings[kind].BytesPerPage(shape) * SecondsPerByte, SecondsPerSequenceTask, MinSequencePages);
+            nodes[kind] = new WorkBalance(_readings[kind].NodeSeconds(shape, rates), SecondsPerNodeTask, MinPagesPerSplit);
+        }
+        Span<long> pages = stackalloc long[MaxLists];
         for (int i = 0; i < _plan.Segments.Length; i++)
         {
             AttentionSegment segment = _plan.Segments[i];
             if (segment.NumKeys == 0 || IsFolded(i)) continue;
             ItemClass itemClass = ClassOf(i);
-            long numTiles = ((long)segment.NumRows * _groupSize + _vectorsPerItem[(int)itemClass] - 1) / _vectorsPerItem[(int)itemClass] * shape.NumKvHeads;
-            pages[(int)itemClass] += numTiles * segment.NumPages;
+            int kind = (int)KindOf(i), vectorsPerItem = VectorsPerItem(i, itemClass);
+            long numTiles = ((long)segment.NumRows * _groupSize + vectorsPerItem - 1) / vectorsPerItem * shape.NumKvHeads;
+            pages[ListOf(itemClass, (PageKind)kind)] += numTiles * segment.NumPages;
             if (itemClass is ItemClass.Sequence or ItemClass.ShortSequence)
             {
-                sequences.Add(segment.NumPages + CountFolded(i).Pages, numTiles, segment.NumRows);
-                sequenceBytes += numTiles * (bytesPerPage / KvCache.PageSize) * segment.NumKeys;
+                sequences[kind].Add(segment.NumPages + CountFolded(i).Pages, numTiles, segment.NumRows);
+                sequenceBytes += numTiles * (_readings[kind].BytesPerPage(shape) / KvCache.PageSize) * segment.NumKeys;
             }
-            if (itemClass == ItemClass.WideNode) nodes.Add(segment.NumPages, numTiles, segment.NumRows);
+            if (itemClass == ItemClass.WideNode) nodes[kind].Add(segment.NumPages, numTiles, segment.NumRows);
         }
         int numBlocks = rates.NumMultiprocessors * BlocksPerMultiprocessor;
-        for (int i = 0; i < pages.Length; i++)
+        for (int i = 0; i < NumLists; i++)
             _pagesPerSplit[i] = (int)Math.Clamp((pages[i] + numBlocks - 1) / numBlocks, MinPagesPerSplit, int.MaxValue);
-        _pagesPerSplit[(int)ItemClass.Sequence] = sequences.Choose(numReaders, secondsPerPart);
-        _pagesPerSplit[(int)ItemClass.ShortSequence] = int.MaxValue;
-        ShareMultiprocessors(nodes, secondsPerPart, numMultiprocessors => Math.Max(
-            sequenceBytes / rates.Bytes, sequences.Seconds(_pagesPerSplit[(int)ItemClass.Sequence], numMultiprocessors * SequenceBlocks)));
+        for (int kind = 0; kind < _readings.Length; kind++)
+        {
+            _pagesPerSplit[ListOf(ItemClass.Sequence, (PageKind)kind)] = sequences[kind].Choose(numReaders, secondsPerPart);
+            _pagesPerSplit[ListOf(ItemClass.ShortSequence, (PageKind)kind)] = int.MaxValue;
+            _pagesPerSplit[ListOf(ItemClass.WideNode, (PageKind)kind)] = nodes[kind].Choose(rates.NumMultiprocessors, secondsPerPart);
+        }
+        NumNodeBlocks = rates.NumMultiprocessors;
+        // The kernels of both kinds run one after the other, and only the last of the nodes beside the first of the sequences.
+        int shared = Array.FindIndex(nodes, balance => !balance.IsEmpty);
+        if (shared < 0 || Array.FindLastIndex(nodes, balance => !balance.IsEmpty) != shared) return;
+        // Short sequences are given to blocks before it is known when these start.
+        for (int kind = 0; kind < _readings.Length; kind++)
+        {
+            if (_hasShortSequences[kind] && !sequences[kind].IsEmpty) return;
+        }
+        ShareMultiprocessors(nodes[shared], ListOf(ItemClass.WideNode, (PageKind)shared), secondsPerPart, numMultiprocessors =>
+        {
+            double seconds = 0;
+            for (int kind = 0; kind < sequences.Length; kind++)
+                seconds += sequences[kind].Seconds(_pagesPerSplit[ListOf(ItemClass.Sequence, (PageKind)kind)], numMultiprocessors * SequenceBlocks);
+            return Math.Max(sequenceBytes / rates.Bytes, seconds);
+        });
     }
 
     /// <summary>
@@ -195,16 +242,14 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     /// sequences the others, and all when the nodes are done.
     /// </summary>
     /// <param name="nodes">The nodes.</param>
+    /// <param name="list">Their list.</param>
     /// <param name="secondsPerPart">What each further partial result of a row costs.</param>
     /// <param name="sequenceSeconds">How long some multiprocessors need for all sequences.</param>
-    private void ShareMultiprocessors(WorkBalance nodes, double secondsPerPart, Func<int, double> sequenceSeconds)
+    private void ShareMultiprocessors(WorkBalance nodes, int list, double secondsPerPart, Func<int, double> sequenceSeconds)
     {
-        NumNodeBlocks = rates.NumMultiprocessors;
-        _pagesPerSplit[(int)ItemClass.WideNode] = nodes.Choose(rates.NumMultiprocessors, secondsPerPart);
         double alone = sequenceSeconds(rates.NumMultiprocessors);
-        // Short sequences are given to blocks before it is known when these start.
-        if (nodes.IsEmpty || _hasShortSequences || alone == 0) return;
-        double best = nodes.Seconds(_pagesPerSplit[(int)ItemClass.WideNode], NumNodeBlocks) + alone;
+        if (alone == 0) return;
+        double best = nodes.Seconds(_pagesPerSplit[list], NumNodeBlocks) + alone;
         int step = Math.Max(1, rates.NumMultiprocessors / 32);
         for (int numBlocks = rates.NumMultiprocessors - step; numBlocks >= 1; numBlocks -= step)
         {
@@ -212,7 +257,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             double nodeSeconds = nodes.Seconds(pages, numBlocks), beside = sequenceSeconds(rates.NumMultiprocessors - numBlocks);
             double seconds = nodeSeconds + Math.Max(0, 1 - nodeSeconds / beside) * alone;
             if (seconds >= best) continue;
-            (best, NumNodeBlocks, _pagesPerSplit[(int)ItemClass.WideNode]) = (seconds, numBlocks, pages);
+            (best, NumNodeBlocks, _pagesPerSplit[list]) = (seconds, numBlocks, pages);
         }
     }
 
@@ -220,7 +265,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     {
         if (IsFolded(index)) return 0;
         AttentionSegment segment = _plan.Segments[index];
-        int pagesPerSplit = _pagesPerSplit[(int)ClassOf(index)];
+        int pagesPerSplit = _pagesPerSplit[ListOf(ClassOf(index), KindOf(index))];
         return segment.NumPages / pagesPerSplit + (segment.NumPages % pagesPerSplit == 0 ? 0 : 1);
     }
 
@@ -256,7 +301,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         }
         NumSlots = Math.Max(NumSlots, numSlots);
         foreach (List<AttentionItem> items in _waveItems) items.Clear();
-        _nextItems.Clear();
+        foreach (List<AttentionItem> items in _nextItems) items.Clear();
         for (int i = 0; i < _plan.Segments.Length; i++)
         {
             AttentionSegment segment = _plan.Segments[i];
@@ -265,18 +310,21 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             AssignParts(i, segment, first, end);
             AddItems(i, segment, first, end);
         }
-        var ranges = new ItemRange[_waveItems.Length];
-        for (int i = 0; i < ranges.Length; i++) ranges[i] = PlaceItems(_waveItems[i]);
+        var ranges = new ItemRange[NumLists];
+        for (int i = 0; i < ranges.Length; i++) ranges[i] = PlaceItems(i);
         _waves.Add(new AttentionWave(ranges, firstMergeRow, _mergeRows.Count / 3 - firstMergeRow, maxParts));
         return endRow;
     }
 
-    /// <summary>Puts the items of a class behind those of others: the longest tasks first, so that the last blocks to start are short ones.</summary>
-    private ItemRange PlaceItems(List<AttentionItem> tasks)
+    /// <summary>Puts the items of a list behind those of others: the longest tasks first, so that the last blocks to start are short ones.</summary>
+    private ItemRange PlaceItems(int list)
     {
+        int kind = list / AttentionKernels.NumClasses;
+        List<AttentionItem> tasks = _waveItems[list], nextItems = _nextItems[kind];
         int first = _items.Count, numTasks = tasks.Count;
         _items.AddRange(tasks.OrderByDescending(CountKeys).Select(Moved));
-        if (numTasks > 0 && tasks == _waveItems[(int)(_hasShortSequences ? ItemClass.ShortSequence : ItemClass.Sequence)]) _items.AddRange(_nextItems.Select(Moved));
+        if (numTasks > 0 && list == ListOf(_hasShortSequences[kind] ? ItemClass.ShortSequence : ItemClass.Sequence, (PageKind)kind))
+            _items.AddRange(nextItems.Select(Moved));
         return new ItemRange(first, numTasks, _items.Count - first);
 
         // Items that others name as the next were counted from 1.
@@ -285,7 +333,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         int CountKeys(AttentionItem item)
         {
             int keys = item.NumKeys;
-            for (; item.Next > 0; keys += item.NumKeys) item = _nextItems[item.Next - 1];
+            for (; item.Next > 0; keys += item.NumKeys) item = nextItems[item.Next - 1];
             return keys;
         }
     }
@@ -303,7 +351,7 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
     private void AddItems(int index, in AttentionSegment segment, int firstRow, int endRow)
     {
         ItemClass itemClass = ClassOf(index);
-        int pagesPerSplit = _pagesPerSplit[(int)itemClass], vectorsPerItem = _vectorsPerItem[(int)itemClass];
+        int list = ListOf(itemClass, KindOf(index)), pagesPerSplit = _pagesPerSplit[list], vectorsPerItem = VectorsPerItem(index, itemClass);
         int numVectors = checked((endRow - firstRow) * _groupSize), numSplits = CountSplits(index);
         int firstPart = _segmentParts[index] + firstRow - segment.FirstRow;
         for (int split = 0; split < numSplits; split++)
@@ -318,24 +366,24 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
                 var item = new AttentionItem(
                     segment.FirstPage + page, firstSlot, numKeys, segment.FirstPosition + firstKey, checked(firstRow * _groupSize + vector),
                     Math.Min(vectorsPerItem, numVectors - vector), firstPart + vector / _groupSize, 2 * split + MaskBit(segment));
-                _waveItems[(int)itemClass].Add(split == 0 && !_isScalar ? BehindFolded(_routes.FirstLink(index), item) : item);
+                _waveItems[list].Add(split == 0 && !_isScalar ? BehindFolded(_routes.FirstLink(index), item, _nextItems[(int)KindOf(index)]) : item);
             }
         }
     }
 
     /// <summary>The first item of a task that reads the segments of some links, and then an item.</summary>
-    private AttentionItem BehindFolded(int link, AttentionItem item)
+    private AttentionItem BehindFolded(int link, AttentionItem item, List<AttentionItem> nextItems)
     {
         if (link < 0) return item;
         HasNextItems = true;
         (int segment, int next) = _routes.LinkAt(link);
         AttentionSegment folded = _plan.Segments[segment];
-        _nextItems.Add(BehindFolded(next, item));
+        nextItems.Add(BehindFolded(next, item, nextItems));
         return (item with
         {
             FirstPage = folded.FirstPage, SlotAndNext = folded.FirstSlot, NumKeys = folded.NumKeys, FirstPosition = folded.FirstPosition,
             SplitAndMask = MaskBit(folded),
-        }).WithNext(_nextItems.Count);
+        }).WithNext(nextItems.Count);
     }
 
     private static int MaskBit(in AttentionSegment segment) => segment.Mask == AttentionMask.Causal ? 1 : 0;

@@ -12,16 +12,13 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
 {
     private const int Alignment = 256;
 
-    // Two counters for each class of items, which the kernels leave at zero.
-    private const int TicketsPerClass = 2;
-
-    // Of each class of a wave how many items start a task, and how many rows are merged.
-    private const int CountsPerWave = AttentionKernels.NumClasses + 1;
+    // Two counters for each list of items, which the kernels leave at zero.
+    private const int TicketsPerList = 2;
 
     private readonly DeviceScratch _lists = new(device), _parts = new(device), _slopes = new(device);
     private readonly DeviceMemory _tickets = ClearTickets(device);
     private float[] _sentSlopes = [];
-    private (long PlanId, AttentionShape? Shape, bool IsScalar, CudaKvCache? Cache) _key;
+    private (long PlanId, AttentionShape? Shape, bool IsScalar, bool IsScalarPrefix, CudaKvCache? Cache, long Generation) _key;
     private int[] _itemOffsets = [];
     private byte[] _staging = [];
     private nint _items, _counts, _mergeRows;
@@ -39,13 +36,21 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
 
     public nint PartSums { get; private set; }
 
+    // Of each list of a wave how many items start a task, and how many rows are merged.
+    private int CountsPerWave => Work.NumLists + 1;
+
     /// <summary>Makes the lists those of a plan.</summary>
-    /// <exception cref="ArgumentException">The plan uses a page that the cache does not have.</exception>
-    public void Prepare(AttentionPlan plan, AttentionShape shape, int[] vectorsPerItem, bool isScalar, CudaKvCache cache)
+    /// <param name="plan">Rows and segments.</param>
+    /// <param name="shape">Heads.</param>
+    /// <param name="readings">How pages of each kind are read; one when all have one type.</param>
+    /// <param name="cache">The pages.</param>
+    /// <exception cref="ArgumentException">The plan uses a page that the cache does not have, or a segment reads pages of both kinds.</exception>
+    public void Prepare(AttentionPlan plan, AttentionShape shape, PageReading[] readings, CudaKvCache cache)
     {
-        if (_key == (plan.Id, shape, isScalar, cache)) return;
+        var key = (plan.Id, shape, readings[0].IsScalar, readings[^1].IsScalar, cache, cache.Generation);
+        if (_key == key) return;
         _key = default;
-        Work.Compile(plan, shape, cache.Shape.ElementType, vectorsPerItem, isScalar);
+        Work.Compile(plan, shape, readings, cache.Shape.IsMixed ? cache : null);
         if (Work.MaxPage >= cache.NumPages)
             throw new ArgumentException($"The plan uses page {Work.MaxPage}, but the cache has {cache.NumPages} pages.", nameof(plan));
 
@@ -64,10 +69,10 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         for (int index = 0; index < Work.Waves.Count; index++)
         {
             AttentionWave wave = Work.Waves[index];
-            for (int i = 0; i < AttentionKernels.NumClasses; i++)
+            for (int i = 0; i < Work.NumLists; i++)
             {
                 ItemRange range = wave.Items[i];
-                MemoryMarshal.AsBytes(Work.Items.Slice(range.First, range.Count)).CopyTo(_staging.AsSpan(_itemOffsets[index * AttentionKernels.NumClasses + i]));
+                MemoryMarshal.AsBytes(Work.Items.Slice(range.First, range.Count)).CopyTo(_staging.AsSpan(_itemOffsets[index * Work.NumLists + i]));
                 counts[index * CountsPerWave + i] = range.NumTasks;
             }
             counts[(index + 1) * CountsPerWave - 1] = wave.NumMergeRows;
@@ -81,14 +86,14 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         numSlots = (long)numSlots * AttentionWork.BytesPerSlot(shape) <= maxWorkspaceBytes ? numSlots : Work.NumSlots;
         PartOutput = _parts.Reserve(AttentionWork.BytesPerSlot(shape) * numSlots);
         PartSums = PartOutput + (nint)((long)numSlots * shape.NumHeads * shape.HeadDim * sizeof(float));
-        _key = (plan.Id, shape, isScalar, cache);
+        _key = key;
     }
 
-    /// <summary>Device address of the items of a class.</summary>
-    public nint Items(int wave, ItemClass itemClass) => _items + _itemOffsets[wave * AttentionKernels.NumClasses + (int)itemClass];
+    /// <summary>Device address of the items of a list.</summary>
+    public nint Items(int wave, int list) => _items + _itemOffsets[wave * Work.NumLists + list];
 
     /// <summary>Device address of their number.</summary>
-    public nint NumItems(int wave, ItemClass itemClass) => _counts + (wave * CountsPerWave + (int)itemClass) * sizeof(int);
+    public nint NumItems(int wave, int list) => _counts + (wave * CountsPerWave + list) * sizeof(int);
 
     /// <summary>Device address of the rows that a wave merges.</summary>
     public nint MergeRows(int wave) => _mergeRows + Work.Waves[wave].FirstMergeRow * 3 * sizeof(int);
@@ -105,10 +110,10 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         key.AddRange([_items, Pages, RowPositions, PartSlots, _mergeRows, _counts, PartOutput, PartSums, Work.Waves.Count, Work.NumNodeBlocks, Work.HasNextItems ? 1 : 0]);
         for (int wave = 0; wave < Work.Waves.Count; wave++)
         {
-            for (int i = 0; i < AttentionKernels.NumClasses; i++)
+            for (int i = 0; i < Work.NumLists; i++)
             {
                 key.Add(Bound(Work.Waves[wave].Items[i].NumTasks));
-                key.Add(_itemOffsets[wave * AttentionKernels.NumClasses + i]);
+                key.Add(_itemOffsets[wave * Work.NumLists + i]);
             }
             key.Add(Bound(Work.Waves[wave].NumMergeRows));
             key.Add(Work.Waves[wave].FirstMergeRow);
@@ -116,26 +121,26 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         }
     }
 
-    /// <summary>Which kernels compute the plan: a bit for each class of items, and two for the merge.</summary>
+    /// <summary>Which kernels compute the plan: a bit for each list of items, two for the merge, and one for tasks of several items.</summary>
     public long UsedKernels
     {
         get
         {
-            long used = 0;
+            long used = Work.HasNextItems ? 1L << AttentionWork.MaxLists + 2 : 0;
             foreach (AttentionWave wave in Work.Waves)
             {
-                for (int i = 0; i < AttentionKernels.NumClasses; i++)
+                for (int i = 0; i < Work.NumLists; i++)
                 {
                     if (wave.Items[i].Count > 0) used |= 1L << i;
                 }
-                if (wave.NumMergeRows > 0) used |= 1L << AttentionKernels.NumClasses + (wave.MergesMany ? 1 : 0);
+                if (wave.NumMergeRows > 0) used |= 1L << AttentionWork.MaxLists + (wave.MergesMany ? 1 : 0);
             }
             return used;
         }
     }
 
-    /// <summary>The counters of a class.</summary>
-    public nint Tickets(ItemClass itemClass) => _tickets.Value + (int)itemClass * TicketsPerClass * sizeof(int);
+    /// <summary>The counters of a list.</summary>
+    public nint Tickets(int list) => _tickets.Value + list * TicketsPerList * sizeof(int);
 
     /// <summary>The slopes in device memory; 0 when there are none.</summary>
     public nint Slopes(ReadOnlySpan<float> slopes)
@@ -160,20 +165,21 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
 
     private static DeviceMemory ClearTickets(CudaDevice device)
     {
-        DeviceMemory memory = device.Allocate(AttentionKernels.NumClasses * TicketsPerClass * sizeof(int));
+        DeviceMemory memory = device.Allocate(AttentionWork.MaxLists * TicketsPerList * sizeof(int));
         device.Clear(memory);
         return memory;
     }
 
-    /// <summary>Gives each class of items of each wave its place; returns the end.</summary>
+    /// <summary>Gives each list of items of each wave its place; returns the end.</summary>
     private unsafe int PlaceItems()
     {
-        if (_itemOffsets.Length < Work.Waves.Count * AttentionKernels.NumClasses) _itemOffsets = new int[Work.Waves.Count * AttentionKernels.NumClasses];
+        int numLists = Work.NumLists;
+        if (_itemOffsets.Length < Work.Waves.Count * numLists) _itemOffsets = new int[Work.Waves.Count * numLists];
         int end = 0;
-        for (int i = 0; i < Work.Waves.Count * AttentionKernels.NumClasses; i++)
+        for (int i = 0; i < Work.Waves.Count * numLists; i++)
         {
             _itemOffsets[i] = end;
-            int count = Work.Waves[i / AttentionKernels.NumClasses].Items[i % AttentionKernels.NumClasses].Count;
+            int count = Work.Waves[i / numLists].Items[i % numLists].Count;
             if (count > 0) end = checked(end + Room(count * sizeof(AttentionItem)));
         }
         return end;

@@ -32,14 +32,18 @@ internal sealed class SegmentRoutes
     private int[] _owners = [], _firstLinks = [];
     private Route[] _routes = [];
     private AttentionPlan _plan = null!;
-    private KernelCosts _costs;
+    private KernelCosts _costs, _suffixCosts, _prefixCosts;
+    private PageKind[] _kinds = [];
+    private PageKind _kind;
 
     /// <summary>Decides for all segments of a plan.</summary>
     /// <param name="plan">The plan.</param>
-    /// <param name="costs">What things cost.</param>
-    public void Decide(AttentionPlan plan, in KernelCosts costs)
+    /// <param name="costs">What things cost over pages of sequences, or of the only type.</param>
+    /// <param name="prefixCosts">What they cost over pages of prefixes.</param>
+    /// <param name="kinds">Of each segment the kind of its pages; empty when all have one type.</param>
+    public void Decide(AttentionPlan plan, in KernelCosts costs, in KernelCosts prefixCosts, PageKind[] kinds)
     {
-        (_plan, _costs) = (plan, costs);
+        (_plan, _costs, _suffixCosts, _prefixCosts, _kinds, _kind) = (plan, costs, costs, prefixCosts, kinds, PageKind.Suffix);
         if (_routes.Length < plan.Segments.Length)
         {
             _routes = new Route[Math.Max(plan.Segments.Length, 2 * _routes.Length)];
@@ -67,14 +71,16 @@ internal sealed class SegmentRoutes
     {
         // Where one needs the node kernel, it costs the others nothing.
         double kernel = NodeSeconds;
-        foreach (AttentionSegment segment in _plan.Segments)
+        for (int i = 0; i < _plan.Segments.Length; i++)
         {
-            if (!IsSequence(segment, NodeSeconds)) kernel = 0;
+            if (!IsSequence(i, NodeSeconds)) kernel = 0;
         }
-        for (int i = 0; i < _plan.Segments.Length; i++) _routes[i] = IsSequence(_plan.Segments[i], kernel) ? Route.Sequence : Route.Node;
+        for (int i = 0; i < _plan.Segments.Length; i++) _routes[i] = IsSequence(i, kernel) ? Route.Sequence : Route.Node;
 
-        bool IsSequence(in AttentionSegment segment, double kernelSeconds)
+        bool IsSequence(int index, double kernelSeconds)
         {
+            UseCostsOf(index);
+            AttentionSegment segment = _plan.Segments[index];
             long numVectors = (long)segment.NumRows * _costs.GroupSize;
             return numVectors <= _costs.VectorsPerSequence
                 || (numVectors <= _costs.MaxSequenceVectors && SharedSeconds(segment, isSequence: true) <= SharedSeconds(segment, isSequence: false) + kernelSeconds);
@@ -96,6 +102,7 @@ internal sealed class SegmentRoutes
         {
             AttentionSegment segment = _plan.Segments[i];
             if (segment.NumKeys == 0 || segment.NumRows == 0) continue;
+            UseCostsOf(i);
             bool isSequence = _routes[i] == Route.Sequence;
             if (CountOwners(segment) is int numOwners and > 0)
             {
@@ -114,13 +121,20 @@ internal sealed class SegmentRoutes
         return gain - kernels;
     }
 
-    /// <summary>How many segments a segment would be folded into; 0: it cannot be.</summary>
+    private void UseCostsOf(int segment)
+    {
+        if (_kinds.Length == 0) return;
+        _kind = _kinds[segment];
+        _costs = _kind == PageKind.Prefix ? _prefixCosts : _suffixCosts;
+    }
+
+    /// <summary>How many segments, which read pages of the same kind, a segment would be folded into; 0: it cannot be.</summary>
     private int CountOwners(in AttentionSegment segment)
     {
         int count = 0, end = segment.FirstRow + segment.NumRows;
         for (int row = segment.FirstRow; row < end; count++)
         {
-            if (_owners[row] == None) return 0;
+            if (_owners[row] == None || (_kinds.Length > 0 && _kinds[_owners[row]] != _kind)) return 0;
             AttentionSegment owner = _plan.Segments[_owners[row]];
             if (owner.FirstRow != row || row + owner.NumRows > end) return 0;
             row += owner.NumRows;

@@ -80,21 +80,8 @@ internal sealed class CudaMeter : IDisposable
     {
         _device.MakeCurrent();
         var pages = (CudaKvCache)cache;
-        CacheRun[] runs = [.. tokens.SelectMany(piece => Split(pages, piece))];
-        if (runs.Length == 0) return;
-        CudaKernel kernel = _kernels.Get(FillKernel(cache.Shape.HeadDim, cache.Shape.ElementType));
-        using DeviceMemory list = _device.Allocate((long)Math.Min(runs.Length, RunsPerLaunch) * 24);
-        for (int first = 0; first < runs.Length; first += RunsPerLaunch)
-        {
-            ReadOnlySpan<CacheRun> piece = runs.AsSpan(first, Math.Min(RunsPerLaunch, runs.Length - first));
-            _device.Upload(list.Value, piece);
-            for (int layer = 0; layer < cache.Shape.NumLayers; layer++)
-            {
-                var parameters = new CacheFillParameters { Runs = list.Value, LayerOffset = pages.LayerOffset(layer), Layer = layer };
-                kernel.Launch(piece.Length, 2 * cache.Shape.NumKvHeads, parameters);
-            }
-        }
-        _device.Synchronize();
+        foreach (IGrouping<PageKind, (int, CacheRun Run)> runs in tokens.SelectMany(piece => Split(pages, piece)).GroupBy(run => cache.KindOf(run.Page)))
+            Fill(pages, runs.Key, [.. runs.Select(run => run.Run)]);
     }
 
     /// <summary>Bytes a second that the device reads from its memory, far more than the last cache holds; the median of several times.</summary>
@@ -135,6 +122,24 @@ internal sealed class CudaMeter : IDisposable
         _sink.Dispose();
     }
 
+    private void Fill(CudaKvCache cache, PageKind kind, CacheRun[] runs)
+    {
+        CudaKernel kernel = _kernels.Get(FillKernel(cache.Shape.HeadDim, cache.Shape.TypeOf(kind)));
+        using DeviceMemory list = _device.Allocate((long)Math.Min(runs.Length, RunsPerLaunch) * 24);
+        for (int first = 0; first < runs.Length; first += RunsPerLaunch)
+        {
+            ReadOnlySpan<CacheRun> piece = runs.AsSpan(first, Math.Min(RunsPerLaunch, runs.Length - first));
+            _device.Upload(list.Value, piece);
+            for (int layer = 0; layer < cache.Shape.NumLayers; layer++)
+            {
+                var parameters = new CacheFillParameters { Runs = list.Value, LayerOffset = cache.LayerOffset(layer, kind), Layer = layer };
+                kernel.Launch(piece.Length, 2 * cache.Shape.NumKvHeads, parameters);
+            }
+        }
+        // The list is freed behind the kernels.
+        _device.Synchronize();
+    }
+
     private void Read(nint address, long bytes)
     {
         var parameters = new MemoryReadParameters { Data = address, Sink = _sink.Value, NumChunks = bytes / 16 };
@@ -143,12 +148,13 @@ internal sealed class CudaMeter : IDisposable
 
     private CudaEvent[] CreateEvents(int count) => [.. Enumerable.Range(0, count).Select(_ => new CudaEvent(_device.Context))];
 
-    private static IEnumerable<CacheRun> Split(CudaKvCache cache, (int FirstSlot, int NumTokens, int Stream, int FirstToken) piece)
+    private static IEnumerable<(int Page, CacheRun Run)> Split(CudaKvCache cache, (int FirstSlot, int NumTokens, int Stream, int FirstToken) piece)
     {
         for (int done = 0; done < piece.NumTokens;)
         {
             int slot = (piece.FirstSlot + done) % KvCache.PageSize, count = Math.Min(KvCache.PageSize - slot, piece.NumTokens - done);
-            yield return new CacheRun(cache.PageAddress((piece.FirstSlot + done) / KvCache.PageSize), slot, count, piece.Stream, piece.FirstToken + done);
+            int page = (piece.FirstSlot + done) / KvCache.PageSize;
+            yield return (page, new CacheRun(cache.PageAddress(page), slot, count, piece.Stream, piece.FirstToken + done));
             done += count;
         }
     }

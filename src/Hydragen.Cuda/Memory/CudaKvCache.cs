@@ -11,13 +11,14 @@ internal sealed class CudaKvCache : KvCache
     // Tokens that travel to the device at once.
     private const int TokensPerPiece = 4096;
 
+    // The driver rounds memory up to 2 MiB; what is given back for another kind of pages should not be much more than is needed.
+    private const int PagesPerMixedChunk = 16;
+
     private readonly CudaDevice _device;
     private readonly KernelLibrary _kernels;
-    private readonly CacheKernels _variants;
+    private readonly CacheKernels _variants, _prefixVariants;
     private readonly DeviceScratch _staging;
-    private readonly List<DeviceMemory> _chunks = [];
-    private readonly List<nint> _pages = [];
-    private bool _isDisposed;
+    private nint[] _pages = [];
 
     public CudaKvCache(CudaDevice device, KernelLibrary kernels, KvCacheShape shape, int numPages)
         : base(shape)
@@ -25,56 +26,42 @@ internal sealed class CudaKvCache : KvCache
         _device = device;
         _kernels = kernels;
         _variants = new CacheKernels(shape.HeadDim, shape.ElementType);
+        _prefixVariants = shape.IsMixed ? new CacheKernels(shape.HeadDim, shape.TypeOf(PageKind.Prefix)) : _variants;
         _staging = new DeviceScratch(device);
-        HeadBytes = PageLayout.HeadBytes(shape.HeadDim, shape.ElementType);
-        BytesPerPage = HeadBytes * shape.NumLayers * shape.NumKvHeads;
         Reserve(numPages);
     }
 
-    public override int NumPages => _pages.Count;
+    /// <summary>Bytes of one head's keys and values in a page of a kind.</summary>
+    public long HeadBytes(PageKind kind = PageKind.Suffix) => PageLayout.HeadBytes(Shape.HeadDim, Shape.TypeOf(kind));
 
-    public override long BytesPerPage { get; }
+    public override long BytesOf(PageKind kind) => HeadBytes(kind) * Shape.NumLayers * Shape.NumKvHeads;
 
-    /// <summary>Bytes of one head's keys and values in a page.</summary>
-    public long HeadBytes { get; }
-
-    /// <summary>Bytes from the start of a page to a layer.</summary>
+    /// <summary>Bytes from the start of a page of a kind to a layer.</summary>
     /// <exception cref="ObjectDisposedException">The cache was freed.</exception>
-    public long LayerOffset(int layer)
+    public long LayerOffset(int layer, PageKind kind = PageKind.Suffix)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
-        return layer * Shape.NumKvHeads * HeadBytes;
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        return layer * Shape.NumKvHeads * HeadBytes(kind);
     }
 
     /// <summary>Device address of a page.</summary>
     /// <exception cref="ObjectDisposedException">The cache was freed.</exception>
     public nint PageAddress(int page)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         return _pages[page];
-    }
-
-    public override void Reserve(int numPages)
-    {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
-        ArgumentOutOfRangeException.ThrowIfNegative(numPages);
-        int numNew = numPages - _pages.Count;
-        if (numNew <= 0) return;
-        DeviceMemory chunk = _device.Allocate(checked(numNew * BytesPerPage));
-        _device.Clear(chunk);
-        _chunks.Add(chunk);
-        for (int page = 0; page < numNew; page++) _pages.Add(chunk.Value + (nint)(page * BytesPerPage));
     }
 
     public override void Copy(int sourceSlot, int destinationSlot, int numTokens)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         CheckCopy(sourceSlot, destinationSlot, numTokens);
         if (numTokens == 0 || sourceSlot == destinationSlot) return;
         nint source = _pages[sourceSlot / PageSize], destination = _pages[destinationSlot / PageSize];
+        PageKind kind = KindOf(sourceSlot / PageSize);
         if (numTokens == PageSize)
         {
-            _device.Copy(destination, source, BytesPerPage);
+            _device.Copy(destination, source, BytesOf(kind));
             return;
         }
         var parameters = new CacheCopyParameters
@@ -86,32 +73,60 @@ internal sealed class CudaKvCache : KvCache
             NumTokens = numTokens,
         };
         _device.MakeCurrent();
-        _kernels.Get(_variants.Copy).Launch(2L * Shape.NumLayers * Shape.NumKvHeads, 1, parameters);
+        _kernels.Get(VariantsOf(kind).Copy).Launch(2L * Shape.NumLayers * Shape.NumKvHeads, 1, parameters);
     }
 
     public override void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
         CheckWrite(layer, slots, key, value);
-        int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
-        for (int first = 0; first < slots.Length; first += TokensPerPiece)
+        if (!Shape.IsMixed)
         {
-            int count = Math.Min(TokensPerPiece, slots.Length - first);
-            WritePiece(layer, slots.Slice(first, count), key.Slice(first * tokenSize, count * tokenSize), value.Slice(first * tokenSize, count * tokenSize));
+            WriteTokens(layer, slots, key, value, PageKind.Suffix);
+            return;
         }
+        int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
+        // Tokens that follow one another mostly lie in pages of one kind.
+        for (int first = 0, end; first < slots.Length; first = end)
+        {
+            PageKind kind = KindOf(slots[first] / PageSize);
+            end = first + 1;
+            while (end < slots.Length && KindOf(slots[end] / PageSize) == kind) end++;
+            WriteTokens(layer, slots[first..end], key[(first * tokenSize)..(end * tokenSize)], value[(first * tokenSize)..(end * tokenSize)], kind);
+        }
+    }
+
+    protected override int PagesPerChunk(int numMissing) => Shape.IsMixed ? PagesPerMixedChunk : numMissing;
+
+    protected override IDisposable Allocate(int firstPage, int numPages, PageKind kind)
+    {
+        DeviceMemory chunk = _device.Allocate(checked(numPages * BytesOf(kind)));
+        _device.Clear(chunk);
+        if (_pages.Length < firstPage + numPages) Array.Resize(ref _pages, Math.Max(firstPage + numPages, _pages.Length * 2));
+        for (int page = 0; page < numPages; page++) _pages[firstPage + page] = chunk.Value + (nint)(page * BytesOf(kind));
+        return chunk;
     }
 
     protected override void Dispose(bool disposing)
     {
-        if (!disposing || _isDisposed) return;
-        _isDisposed = true;
         _staging.Dispose();
-        foreach (DeviceMemory chunk in _chunks) chunk.Dispose();
-        _chunks.Clear();
-        _pages.Clear();
+        _pages = [];
     }
 
-    private void WritePiece(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
+    private CacheKernels VariantsOf(PageKind kind) => kind == PageKind.Prefix ? _prefixVariants : _variants;
+
+    private void WriteTokens(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value, PageKind kind)
+    {
+        int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
+        for (int first = 0; first < slots.Length; first += TokensPerPiece)
+        {
+            int count = Math.Min(TokensPerPiece, slots.Length - first);
+            WritePiece(
+                layer, slots.Slice(first, count), key.Slice(first * tokenSize, count * tokenSize), value.Slice(first * tokenSize, count * tokenSize), kind);
+        }
+    }
+
+    private void WritePiece(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value, PageKind kind)
     {
         // A page starts at a multiple of its slots, so one number holds its address and a slot.
         var tokens = new nint[slots.Length];
@@ -123,14 +138,14 @@ internal sealed class CudaKvCache : KvCache
             Key = staging,
             Value = staging + (nint)valueBytes,
             Tokens = staging + (nint)(2 * valueBytes),
-            LayerOffset = LayerOffset(layer),
+            LayerOffset = LayerOffset(layer, kind),
             NumTokens = slots.Length,
             NumKvHeads = Shape.NumKvHeads,
         };
         _device.Upload(parameters.Key, key);
         _device.Upload(parameters.Value, value);
         _device.Upload<nint>(parameters.Tokens, tokens);
-        long numThreads = (long)slots.Length * Shape.NumKvHeads * _variants.ThreadsPerHead;
-        _kernels.Get(_variants.Write).Launch((numThreads + CacheKernels.NumThreads - 1) / CacheKernels.NumThreads, 1, parameters);
+        long numThreads = (long)slots.Length * Shape.NumKvHeads * VariantsOf(kind).ThreadsPerHead;
+        _kernels.Get(VariantsOf(kind).Write).Launch((numThreads + CacheKernels.NumThreads - 1) / CacheKernels.NumThreads, 1, parameters);
     }
 }

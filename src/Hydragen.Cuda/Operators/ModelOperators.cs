@@ -27,6 +27,9 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
         return new CudaMatrix(device, _loader ??= new WeightLoader(device), source);
     }
 
+    /// <summary>Where rows of the last step are stored: 1 in pages of sequences, or of the only type, and 2 in those of prefixes.</summary>
+    public int Stores => (_rowInputs.Tokens != 0 ? 1 : 0) + (_rowInputs.PrefixTokens != 0 ? 2 : 0);
+
     /// <summary>Sends what the operators of a step will be given, so that they only launch kernels.</summary>
     public void Prepare(DecodeStep step, CudaKvCache cache)
     {
@@ -82,25 +85,9 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
         if (positions.IsEmpty) return;
         device.MakeCurrent();
         _rowInputs.Prepare(positions, slots, cache, rotary is null ? null : TableOf(rotary));
-        long numHeads = (long)positions.Length * (shape.NumHeads + 2 * shape.NumKvHeads);
-        int headsPerBlock = OperatorVariants.HeadsPerRotaryBlock(shape.HeadDim);
-        CudaKernel kernel = _kernels.RotaryAppend(
-            shape.HeadDim, cache.Shape.ElementType, queryKeyValue.ElementType, query.ElementType, norm is not null, rotary is not null);
-        kernel.Launch((numHeads + headsPerBlock - 1) / headsPerBlock, 1, new RotaryAppendParameters
-        {
-            QueryKeyValue = queryKeyValue.Address,
-            Tokens = _rowInputs.Tokens,
-            Factors = _rowInputs.Factors,
-            QueryWeight = (norm?.QueryWeight as CudaBuffer)?.Address ?? 0,
-            KeyWeight = (norm?.KeyWeight as CudaBuffer)?.Address ?? 0,
-            Query = query.Address,
-            LayerOffset = cache.LayerOffset(layer),
-            NumRows = positions.Length,
-            NumHeads = shape.NumHeads,
-            NumKvHeads = shape.NumKvHeads,
-            RotaryDim = rotary?.RotaryDim ?? 0,
-            Epsilon = norm?.Epsilon ?? 0,
-        }, startsEarly: true);
+        // The kernel leaves rows without a token alone, so each type has a launch that stores the rows of its pages.
+        if (_rowInputs.Tokens != 0) RotaryAppend(queryKeyValue, shape, norm, rotary, positions.Length, cache, layer, PageKind.Suffix, _rowInputs.Tokens, query);
+        if (_rowInputs.PrefixTokens != 0) RotaryAppend(queryKeyValue, shape, norm, rotary, positions.Length, cache, layer, PageKind.Prefix, _rowInputs.PrefixTokens, query);
     }
 
     public void GatedActivation(CudaBuffer gateUp, int numRows, int intermediateSize, ActivationKind activation, CudaBuffer output)
@@ -126,6 +113,31 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
         _rowInputs.Dispose();
         foreach (KeyValuePair<RotaryEmbedding, DeviceRotaryTable> entry in _rotaryTables) entry.Value.Dispose();
         _rotaryTables.Clear();
+    }
+
+    private void RotaryAppend(
+        CudaBuffer queryKeyValue, AttentionShape shape, QueryKeyNorm? norm, RotaryEmbedding? rotary, int numRows, CudaKvCache cache, int layer,
+        PageKind kind, nint tokens, CudaBuffer query)
+    {
+        long numHeads = (long)numRows * (shape.NumHeads + 2 * shape.NumKvHeads);
+        int headsPerBlock = OperatorVariants.HeadsPerRotaryBlock(shape.HeadDim);
+        CudaKernel kernel = _kernels.RotaryAppend(
+            shape.HeadDim, cache.Shape.TypeOf(kind), queryKeyValue.ElementType, query.ElementType, norm is not null, rotary is not null);
+        kernel.Launch((numHeads + headsPerBlock - 1) / headsPerBlock, 1, new RotaryAppendParameters
+        {
+            QueryKeyValue = queryKeyValue.Address,
+            Tokens = tokens,
+            Factors = _rowInputs.Factors,
+            QueryWeight = (norm?.QueryWeight as CudaBuffer)?.Address ?? 0,
+            KeyWeight = (norm?.KeyWeight as CudaBuffer)?.Address ?? 0,
+            Query = query.Address,
+            LayerOffset = cache.LayerOffset(layer, kind),
+            NumRows = numRows,
+            NumHeads = shape.NumHeads,
+            NumKvHeads = shape.NumKvHeads,
+            RotaryDim = rotary?.RotaryDim ?? 0,
+            Epsilon = norm?.Epsilon ?? 0,
+        }, startsEarly: true);
     }
 
     private DeviceRotaryTable TableOf(RotaryEmbedding rotary)

@@ -1,3 +1,5 @@
+using Hydragen.Core;
+
 namespace Hydragen.Engine;
 
 /// <summary>
@@ -6,6 +8,8 @@ namespace Hydragen.Engine;
 /// </summary>
 internal sealed class PrefixNode(PrefixNode? parent, IReadOnlyCollection<int> tokenIds) : TokenSpan(parent, tokenIds.Count)
 {
+    public override PageKind Kind => PageKind.Prefix;
+
     /// <summary>How many shared nodes lie above, this one included.</summary>
     public int Depth { get; } = (parent?.Depth ?? 0) + 1;
 

@@ -1,3 +1,5 @@
+using Hydragen.Core;
+
 namespace Hydragen.Engine;
 
 /// <summary>One completion in the making: the tokens that belong to it alone, its random stream and its text.</summary>
@@ -9,6 +11,8 @@ internal sealed class Sequence : TokenSpan
         NumPromptTokens = promptTail.Count;
         MaxNewTokens = maxNewTokens;
     }
+
+    public override PageKind Kind => PageKind.Suffix;
 
     public required int InputIndex { get; init; }
 

@@ -5,6 +5,9 @@ namespace Hydragen.Engine;
 /// <summary>A stretch of tokens at consecutive positions with its own KV pages: a shared node or the tail of one sequence.</summary>
 internal abstract class TokenSpan(PrefixNode? parent, int capacity)
 {
+    /// <summary>Kind of its pages.</summary>
+    public abstract PageKind Kind { get; }
+
     /// <summary>The node that this span continues; null at position 0.</summary>
     public PrefixNode? Parent { get; protected set; } = parent;
 

@@ -84,9 +84,9 @@ internal sealed class GenerationRun : IDisposable
         {
             Sequence sequence = _forest.Sequences[_numAdmitted];
             int numTokens = sequence.TokenIds.Count + sequence.MaxNewTokens + (IsCopied ? sequence.FirstPosition : 0);
-            int pages = Prefill.PagesNeeded(sequence.Parent) + PageAllocator.PagesFor(numTokens);
+            bool fits = _context.Allocator.TryMakeRoom(Prefill.PagesNeeded(sequence.Parent), PageAllocator.PagesFor(numTokens));
             bool isAlone = _active.Count + _admitted.Count == 0;
-            if (pages > _context.Allocator.NumAvailable && !isAlone) break;
+            if (!fits && !isAlone) break;
             _prefill.Reserve(sequence.Parent);
             _context.Allocator.Reserve(sequence, numTokens);
             _admitted.Add(sequence);
@@ -263,7 +263,7 @@ internal sealed class GenerationRun : IDisposable
         PeakBatchSize = _peakBatchSize,
         PrefillTime = _prefillTime.Elapsed,
         DecodeTime = _decodeTime.Elapsed,
-        PeakKvBytes = _context.Allocator.PeakUsed * _context.Cache.BytesPerPage,
+        PeakKvBytes = _context.Allocator.PeakBytes,
         Sharing = _options.Sharing,
         SharingReason = SharingReason(),
     };

@@ -56,8 +56,8 @@ internal sealed class ScoreRun(EngineContext context, GenerationOptions options,
         while (next < forest.Sequences.Count && _admitted.Count < context.Options.MaxBatchSize)
         {
             Sequence sequence = forest.Sequences[next++];
-            int pages = Prefill.PagesNeeded(sequence.Parent) + PageAllocator.PagesFor(sequence.TokenIds.Count);
-            if (pages > context.Allocator.NumAvailable && _admitted.Count > 0) break;
+            bool fits = context.Allocator.TryMakeRoom(Prefill.PagesNeeded(sequence.Parent), PageAllocator.PagesFor(sequence.TokenIds.Count));
+            if (!fits && _admitted.Count > 0) break;
             _prefill.Reserve(sequence.Parent);
             context.Allocator.Reserve(sequence, sequence.TokenIds.Count);
             _admitted.Add(sequence);

@@ -27,7 +27,7 @@ public sealed class DecoderModel : IDisposable
         MaxBatchRows = maxBatchRows;
         WeightType = options.WeightType;
         ComputeType = computeType;
-        KvCacheShape = new KvCacheShape(config.NumLayers, share.Heads.NumKvHeads, share.Heads.HeadDim, options.KvType ?? computeType);
+        KvCacheShape = new KvCacheShape(config.NumLayers, share.Heads.NumKvHeads, share.Heads.HeadDim, options.KvType ?? computeType, options.PrefixKvType);
         _weights = weights;
         _activations = activations;
         _rotary = new ScaledRotaryEmbedding(config.Rotary);

@@ -5,7 +5,7 @@ namespace Hydragen.Models;
 /// <summary>Choices made when a model is loaded. Immutable.</summary>
 public sealed record DecoderOptions
 {
-    private readonly ElementType? _computeType, _kvType;
+    private readonly ElementType? _computeType, _kvType, _prefixKvType;
     private readonly WeightType _weightType = WeightType.Model;
     private readonly int? _maxBatchRows;
 
@@ -30,8 +30,18 @@ public sealed record DecoderOptions
     public ElementType? KvType
     {
         get => _kvType;
-        init => _kvType = value is null || ElementTypes.All.Contains(value.Value) ? value
-            : throw new ArgumentOutOfRangeException(nameof(value), value, "The type of keys and values must be a defined element type.");
+        init => _kvType = Checked(value);
+    }
+
+    /// <summary>
+    /// Element type of the cached keys and values of prefixes, which several sequences may read; null for that of all others. Which tokens
+    /// are a prefix, whoever uses the model decides when it makes their pages (<see cref="PageKind"/>).
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is undefined.</exception>
+    public ElementType? PrefixKvType
+    {
+        get => _prefixKvType;
+        init => _prefixKvType = Checked(value);
     }
 
     /// <summary>
@@ -60,4 +70,7 @@ public sealed record DecoderOptions
         init => _maxBatchRows = value is null or (>= 1 and <= 65_536) ? value
             : throw new ArgumentOutOfRangeException(nameof(value), value, "A forward pass must have room for 1 to 65,536 rows.");
     }
+
+    private static ElementType? Checked(ElementType? value) => value is null || ElementTypes.All.Contains(value.Value) ? value
+        : throw new ArgumentOutOfRangeException(nameof(value), value, "The type of keys and values must be a defined element type.");
 }

@@ -20,7 +20,8 @@ internal static class WeightFingerprint
             hash.AppendData([0]);
         }
         Add(string.Create(CultureInfo.InvariantCulture, $"{config} {string.Join(' ', config.SlidingWindows)} {string.Join(' ', config.EosTokenIds)}"));
-        Add(string.Create(CultureInfo.InvariantCulture, $"{options.WeightType} {maxBatchRows} {computeType} {options.KvType ?? computeType}"));
+        ElementType kvType = options.KvType ?? computeType;
+        Add(string.Create(CultureInfo.InvariantCulture, $"{options.WeightType} {maxBatchRows} {computeType} {kvType} {options.PrefixKvType ?? kvType}"));
         foreach ((string name, WeightTensor tensor) in store.Tensors.OrderBy(pair => pair.Key, StringComparer.Ordinal))
             Add($"{name} {tensor.Tensor.Dtype} {tensor.Tensor.ShapeText}");
         return BinaryPrimitives.ReadInt64LittleEndian(hash.GetHashAndReset());

@@ -271,6 +271,7 @@ internal sealed class ScalarBackend : IComputeBackend
         public ScalarKvCache(KvCacheShape shape, int numPages, Action disposed)
             : base(shape)
         {
+            if (shape.IsMixed) throw new ArgumentException("This cache has one type.", nameof(shape));
             _disposed = disposed;
             Keys = new float[shape.NumLayers][];
             Values = new float[shape.NumLayers][];
@@ -281,20 +282,9 @@ internal sealed class ScalarBackend : IComputeBackend
 
         public float[][] Values { get; }
 
-        public override int NumPages => Keys[0].Length / (PageSize * TokenSize);
-
-        public override long BytesPerPage => Shape.BytesPerToken * PageSize;
-
         private int TokenSize => Shape.NumKvHeads * Shape.HeadDim;
 
-        public override void Reserve(int numPages)
-        {
-            for (int layer = 0; layer < Shape.NumLayers; layer++)
-            {
-                Array.Resize(ref Keys[layer], numPages * PageSize * TokenSize);
-                Array.Resize(ref Values[layer], numPages * PageSize * TokenSize);
-            }
-        }
+        public override long BytesOf(PageKind kind) => Shape.BytesPerTokenOf(kind) * PageSize;
 
         public override void Copy(int sourceSlot, int destinationSlot, int numTokens)
         {
@@ -314,6 +304,18 @@ internal sealed class ScalarBackend : IComputeBackend
                 source.CopyTo(destination);
                 KvRounding.Round(destination, Shape.HeadDim, Shape.ElementType);
             }
+        }
+
+        protected override int PagesPerChunk(int numMissing) => numMissing;
+
+        protected override IDisposable Allocate(int firstPage, int numPages, PageKind kind)
+        {
+            for (int layer = 0; layer < Shape.NumLayers; layer++)
+            {
+                Array.Resize(ref Keys[layer], (firstPage + numPages) * PageSize * TokenSize);
+                Array.Resize(ref Values[layer], (firstPage + numPages) * PageSize * TokenSize);
+            }
+            return Stream.Null;
         }
 
         protected override void Dispose(bool disposing) => _disposed();

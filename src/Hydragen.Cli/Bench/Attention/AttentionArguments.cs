@@ -41,7 +41,9 @@ internal sealed class AttentionArguments
     private readonly Option<int?> _headDim = Values.OptionalInteger("--head-dim", "Elements of a head (custom only; default 128).", 8, AttentionShape.MaxHeadDim);
     private readonly Option<int> _queryLength = Values.Integer("--query-length", "Query rows of each sequence.", 1, 1, 4096);
     private readonly Option<string> _kvType = Values.Choice(
-        "--kv-type", "Type of keys and values; queries have the same, or bf16 beside bytes.", ElementType.BFloat16.ShortName(), [.. ElementTypes.All.Select(type => type.ShortName())]);
+        "--kv-type", "Type of keys and values; queries have the same, or beside bytes that of the prefix, and bf16 where that has bytes too.", ElementType.BFloat16.ShortName(), [.. ElementTypes.All.Select(type => type.ShortName())]);
+
+    private readonly Option<string> _prefixKvType = DeviceArguments.MakePrefixKvType("--modes copied");
 
     private readonly Option<bool> _warm = new("--warm") { Description = "Use the same data in every call, so that caches may keep it." };
     private readonly Option<long?> _maxKvMemory = Values.OptionalInteger(
@@ -56,7 +58,7 @@ internal sealed class AttentionArguments
     public AttentionArguments(Command command)
     {
         foreach (Option option in (Option[])[
-            _protocol, _batch, _prefix, _tree, _suffix, _heads, _kvHeads, _headDim, _queryLength, _kvType, _warm, _maxKvMemory, _outputs])
+            _protocol, _batch, _prefix, _tree, _suffix, _heads, _kvHeads, _headDim, _queryLength, _kvType, _prefixKvType, _warm, _maxKvMemory, _outputs])
         {
             command.Options.Add(option);
         }
@@ -111,7 +113,11 @@ internal sealed class AttentionArguments
         ElementType kvType = ElementTypes.Parse(parsed.GetValue(_kvType)!);
         string? outputs = parsed.GetValue(_outputs);
         if (outputs is not null && !Directory.Exists(outputs)) throw new InputException($"--outputs names the folder '{outputs}', which does not exist.");
-        return new AttentionSetup(protocol, kvType, cells, modes, repeats, parsed.GetValue(_warm), MaxBytes: 0) { OutputFolder = outputs };
+        return new AttentionSetup(protocol, kvType, cells, modes, repeats, parsed.GetValue(_warm), MaxBytes: 0)
+        {
+            PrefixKvType = DeviceArguments.ParseKvType(parsed.GetValue(_prefixKvType)),
+            OutputFolder = outputs,
+        };
     }
 
     /// <summary>The most memory for keys and values that was asked for, in bytes, or null.</summary>

@@ -53,6 +53,7 @@ internal static class AttentionBenchCommand
             bool isGpu = arguments.Device(parsed) == DeviceArguments.Cuda;
             AttentionMode[] modes = [.. arguments.Modes(parsed).Select(name => allModes.Single(mode => mode.Name() == name))];
             AttentionSetup setup = shapes.Read(parsed, isGpu, modes, arguments.Repeats(parsed));
+            if (setup.IsMixed) setup = setup with { Modes = [.. modes.IntersectBy(arguments.WithoutCopies(parsed, Names(modes.Contains), AttentionMode.Copied.Name()), mode => mode.Name())] };
             arguments.CheckPlot(parsed);
             using AttentionDevice device = isGpu ? new GpuDevice() : new ProcessorDevice(arguments.Threads(parsed));
             setup = setup with { MaxBytes = shapes.MaxBytes(parsed) ?? device.MaxKvBytes };

@@ -17,7 +17,8 @@ internal readonly record struct AttentionMemory
     /// <param name="cell">The cell.</param>
     /// <param name="bytesPerPage">Bytes of a page of one layer.</param>
     /// <param name="lastLevelCacheBytes">Size of the last cache; 0 when one layer is enough.</param>
-    public AttentionMemory(AttentionSetup setup, AttentionCell cell, long bytesPerPage, long lastLevelCacheBytes)
+    /// <param name="prefixBytesPerPage">Bytes of a page of one layer of the prefix; null like all others.</param>
+    public AttentionMemory(AttentionSetup setup, AttentionCell cell, long bytesPerPage, long lastLevelCacheBytes, long? prefixBytesPerPage = null)
     {
         NodePages = cell.Levels.Sum(level => (long)level.NumNodes * PagesFor(level.Length));
         SuffixPages = PagesFor(cell.Suffix);
@@ -28,13 +29,14 @@ internal readonly record struct AttentionMemory
         long numQueryElements = cell.NumRows * cell.Shape.NumHeads * cell.Shape.HeadDim;
         // A query, an output, and two outputs where modes are compared, all in at most FP32.
         int bytesPerQueryElement = (setup.ComparesOutputs ? 4 : 2) * sizeof(float);
-        SharedBytes = SharedPages * bytesPerPage + numQueryElements * bytesPerQueryElement;
+        long sharedPageBytes = SharedPages == 0 ? 0 : NodePages * (prefixBytesPerPage ?? bytesPerPage) + (SharedPages - NodePages) * bytesPerPage;
+        SharedBytes = sharedPageBytes + numQueryElements * bytesPerQueryElement;
         CopiedBytes = SharedBytes + CopiedPages * bytesPerPage;
         HasShared = wantsShared && Fits(SharedPages, SharedBytes);
         HasCopies = wantsCopies && Fits(CopiedPages, CopiedBytes);
         long rest = setup.MaxBytes - (HasCopies ? CopiedBytes : SharedBytes);
         long cold = setup.IsWarm ? 0 : 2 * lastLevelCacheBytes;
-        SharedLayers = Layers(SharedPages * bytesPerPage, ref rest);
+        SharedLayers = Layers(sharedPageBytes, ref rest);
         CopiedLayers = Layers(CopiedPages * bytesPerPage, ref rest);
 
         bool Fits(long pages, long bytes) =>

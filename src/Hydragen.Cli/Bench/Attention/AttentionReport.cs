@@ -53,7 +53,7 @@ internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates
         string heads = string.Join(" and ", setup.Cells.Select(cell => $"{cell.Shape.NumHeads}/{cell.Shape.NumKvHeads} heads of {cell.Shape.HeadDim}").Distinct());
         var chart = new LineChart(
             isRatio ? "Attention step without sharing : with sharing" : "Attention step",
-            string.Join(", ", ((string[])[$"{heads}, {setup.KvType.ShortName()}", sweep.Constants]).Where(part => part.Length > 0)),
+            string.Join(", ", ((string[])[$"{heads}, {setup.Types}", sweep.Constants]).Where(part => part.Length > 0)),
             sweep.AxisName, isRatio ? "times as long as with sharing" : units.Time);
         foreach (AttentionMeasurement row in _rows.Where(row => row.Skipped is null && row.Mode.IsWhole() && !(isRatio && row.Mode == AttentionMode.Hydragen)))
         {
@@ -93,6 +93,7 @@ internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates
         if (row.Cell.Configuration is { } configuration) json.WriteNumber("generated", configuration.NumGenerated);
         AttentionRows.WriteShape(json, row.Cell);
         json.WriteString("kv_type", setup.KvType.ShortName());
+        json.WriteString("prefix_kv_type", (setup.PrefixKvType ?? setup.KvType).ShortName());
         json.WriteString("mode", row.Mode.Name());
         if (row.Skipped is not null)
         {

@@ -45,7 +45,7 @@ internal sealed class AttentionWorkload : IDisposable
     public long BufferBytes => _query.Length * _query.ElementType.SizeInBytes() + _output.Length * _output.ElementType.SizeInBytes();
 
     /// <summary>Bytes of the cache that a mode reads.</summary>
-    public long CacheBytes(AttentionMode mode) => CacheOf(mode) is { } cache ? cache.NumPages * cache.BytesPerPage : 0;
+    public long CacheBytes(AttentionMode mode) => CacheOf(mode) is { } cache ? cache.SizeInBytes : 0;
 
     /// <summary>Makes and fills the cache that a mode needs, unless it is there.</summary>
     /// <exception cref="InsufficientMemoryException">The device cannot hold it.</exception>
@@ -54,10 +54,15 @@ internal sealed class AttentionWorkload : IDisposable
         if (CacheOf(mode) is not null) return;
         bool isCopied = mode == AttentionMode.Copied;
         long numPages = isCopied ? _memory.CopiedPages : _memory.SharedPages;
-        KvCache cache = _backend.CreateKvCache(
-            new KvCacheShape(_memory.LayersFor(mode), _cell.Shape.NumKvHeads, _cell.Shape.HeadDim, _setup.KvType), (int)numPages);
+        KvCacheShape shape = _setup.CacheShape(_cell, _memory.LayersFor(mode), isCopied);
+        KvCache cache = _backend.CreateKvCache(shape, shape.IsMixed ? 0 : (int)numPages);
         if (isCopied) _copies = cache;
         else _shared = cache;
+        if (shape.IsMixed)
+        {
+            cache.Reserve((int)_memory.NodePages, PageKind.Prefix);
+            cache.Reserve((int)(numPages - _memory.NodePages));
+        }
         device.Fill(cache, isCopied ? CopiedRuns() : SharedRuns(), cancellationToken);
     }
 

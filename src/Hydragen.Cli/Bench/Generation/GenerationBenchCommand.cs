@@ -52,6 +52,8 @@ internal static class GenerationBenchCommand
             bool isGpu = DeviceArguments.IsCuda(arguments.Device(parsed));
             IGenerationPlan plan = measured.Read(parsed, isGpu);
             string[] chosenModes = arguments.Modes(parsed, plan.Modes, plan.NumDefaultModes, $"--protocol {measured.Protocol(parsed)}");
+            if (measured.PrefixKvType(parsed) is { } prefixType && prefixType != measured.KvType(parsed))
+                chosenModes = arguments.WithoutCopies(parsed, chosenModes, SharingMode.Copied.Name());
             (string name, ModelSize? size, string folder) = measured.Model(parsed);
             WeightType weightType = measured.WeightType(parsed);
             arguments.CheckPlot(parsed);
@@ -61,6 +63,7 @@ internal static class GenerationBenchCommand
             {
                 ComputeType = measured.ComputeType(parsed),
                 KvType = measured.KvType(parsed),
+                PrefixKvType = measured.PrefixKvType(parsed),
                 WeightType = weightType,
                 MaxKvBytes = measured.MaxKvBytes(parsed),
                 MaxBatchRows = Math.Max(measured.MaxBatchRows(parsed) ?? backend.PreferredBatchRows, plan.MaxSequences),
@@ -73,6 +76,7 @@ internal static class GenerationBenchCommand
                 json.WriteString("backend", backend.Description);
                 json.WriteString("compute_type", options.ComputeType?.ShortName() ?? "auto");
                 json.WriteString("kv_type", options.KvType?.ShortName() ?? "auto");
+                if (options.PrefixKvType is { } ofPrefixes) json.WriteString("prefix_kv_type", ofPrefixes.ShortName());
                 json.WriteString("weight_type", weightType.Name());
                 json.WriteString("modes", string.Join(',', chosenModes));
                 json.WriteNumber("repeats", arguments.Repeats(parsed));

@@ -16,12 +16,11 @@ internal readonly record struct GenerationCell(int Batch, int Prefix, int Suffix
     public long NumKvTokens(SharingMode mode) =>
         mode == SharingMode.Copied ? (long)Batch * Length : Prefix + (long)Batch * (Length - Prefix);
 
+    /// <summary>Whether one sequence has the prompt for itself, when it is not computed before: then it is no prefix.</summary>
+    public bool OwnsPrompt => Batch == 1 && Suffix == 0;
+
     /// <summary>Pages that the engine needs at once; without them it would not decode all sequences together.</summary>
-    public long NumPages(SharingMode mode)
-    {
-        long prefixPages = PagesFor(Prefix);
-        return prefixPages + Batch * PagesFor(mode == SharingMode.Copied ? Length : Length - Prefix);
-    }
+    public PageCount NumPages(SharingMode mode) => new(PagesFor(Prefix), Batch * PagesFor(mode == SharingMode.Copied ? Length : Length - Prefix));
 
     private static long PagesFor(int numTokens) => (numTokens + KvCache.PageSize - 1) / KvCache.PageSize;
 }

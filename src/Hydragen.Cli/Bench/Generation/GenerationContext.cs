@@ -23,13 +23,16 @@ internal sealed record GenerationContext(
     /// <summary>Type of KV memory.</summary>
     public ElementType KvType => Engine.Model.KvCacheShape.ElementType;
 
+    /// <summary>Type of the KV memory of prefixes.</summary>
+    public ElementType PrefixKvType => Engine.Model.KvCacheShape.TypeOf(PageKind.Prefix);
+
     public ModelWork Work { get; } = ModelWork.Of(Model.Engine.Model);
 
     /// <summary>Ranks that compute the model together.</summary>
     public int NumRanks => Engine.Model.Group?.Size ?? 1;
 
-    /// <summary>Bytes of a page of KV memory, on this rank.</summary>
-    public long BytesPerPage => (long)(Work.KvBytes * KvCache.PageSize) / NumRanks;
+    /// <summary>Bytes of pages of KV memory, on this rank.</summary>
+    public long BytesOf(PageCount pages) => (long)((pages.Prefix * Work.PrefixKvBytes + pages.Own * Work.KvBytes) * KvCache.PageSize) / NumRanks;
 
     /// <summary>The arithmetic ceiling, 10⁹ operations a second, or null.</summary>
     public double? Peak => Ceilings.PeakGflops(ComputeType);
@@ -37,6 +40,7 @@ internal sealed record GenerationContext(
     /// <summary>Model and types in one line.</summary>
     public string Title => string.Join(", ", ((string?[])[
         Name, ComputeType.ShortName(), KvType == ComputeType ? null : $"{KvType.ShortName()} keys and values",
+        PrefixKvType == KvType ? null : $"{PrefixKvType.ShortName()} in prefixes",
         WeightType == WeightType.Model ? null : $"{WeightType.Name()} weights", NumRanks > 1 ? $"{NumRanks} ranks" : null]).OfType<string>());
 
     /// <summary>Writes which model a row is of, and its types.</summary>
@@ -45,6 +49,7 @@ internal sealed record GenerationContext(
         json.WriteString("model", Name);
         json.WriteString("compute_type", ComputeType.ShortName());
         json.WriteString("kv_type", KvType.ShortName());
+        json.WriteString("prefix_kv_type", PrefixKvType.ShortName());
         json.WriteString("weight_type", WeightType.Name());
         json.WriteNumber("ranks", NumRanks);
     }

@@ -110,9 +110,9 @@ internal abstract class GenerationProtocol<TPoint, TRow>(GenerationContext conte
     }
 
     /// <summary>Why pages do not fit, or null.</summary>
-    protected string? CheckPages(long numPages)
+    protected string? CheckPages(PageCount pages)
     {
-        long needed = numPages * Context.BytesPerPage, allowed = Context.Engine.MaxKvBytes;
+        long needed = Context.BytesOf(pages), allowed = Context.Engine.MaxKvBytes;
         return needed <= allowed ? null : $"needs {StatisticsTable.Mebibytes(needed)}, but {StatisticsTable.Mebibytes(allowed)} are allowed";
     }
 

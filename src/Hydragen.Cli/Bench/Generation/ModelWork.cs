@@ -9,14 +9,21 @@ namespace Hydragen.Cli.Bench;
 /// <param name="HeadWeights">Weights of the output layer.</param>
 /// <param name="FlopsPerKey">Operations for each key that a token sees, in all layers.</param>
 /// <param name="WeightBytes">Bytes of the weights that a step reads, on all ranks together.</param>
-/// <param name="KvBytes">Bytes of one cached token, on all ranks together.</param>
+/// <param name="KvBytes">Bytes of one cached token of a sequence, on all ranks together.</param>
 internal sealed record ModelWork(double LayerWeights, double HeadWeights, double FlopsPerKey, double WeightBytes, double KvBytes)
 {
+    /// <summary>Bytes of one cached token of a prefix.</summary>
+    public double PrefixKvBytes { get; init; } = KvBytes;
+
     /// <summary>That of a model and the cache it needs.</summary>
     public static ModelWork Of(DecoderModel model)
     {
         using KvCache cache = model.CreateKvCache(0);
-        return Of(model.Configuration, model.WeightBytesPerStep, (double)cache.BytesPerPage / KvCache.PageSize * (model.Group?.Size ?? 1));
+        int numRanks = model.Group?.Size ?? 1;
+        return Of(model.Configuration, model.WeightBytesPerStep, (double)cache.BytesPerPage / KvCache.PageSize * numRanks) with
+        {
+            PrefixKvBytes = (double)cache.BytesOf(PageKind.Prefix) / KvCache.PageSize * numRanks,
+        };
     }
 
     /// <inheritdoc cref="Of(DecoderModel)"/>
@@ -43,16 +50,15 @@ internal sealed record ModelWork(double LayerWeights, double HeadWeights, double
     /// Bytes that decoding a cell reads, the first token of each sequence excluded: the weights once a step; keys and values of the
     /// shared prompt once a step, or once for each sequence; and those of the sequences.
     /// </summary>
-    public double DecodeBytes(GenerationCell cell, SharingMode mode)
+    /// <param name="cell">The cell.</param>
+    /// <param name="mode">The mode.</param>
+    /// <param name="ownsPrompt">Whether the one sequence has the prompt for itself.</param>
+    public double DecodeBytes(GenerationCell cell, SharingMode mode, bool ownsPrompt = false)
     {
         double own = cell.Batch * (cell.Suffix + cell.NewTokens / 2.0);
-        double keys = mode switch
-        {
-            SharingMode.NoAttention => 0,
-            SharingMode.Hydragen => cell.Prefix + own,
-            _ => (double)cell.Batch * cell.Prefix + own,
-        };
-        return (cell.NewTokens - 1.0) * (WeightBytes + keys * KvBytes);
+        double prefix = cell.Prefix * (mode == SharingMode.Hydragen ? 1.0 : cell.Batch) * (ownsPrompt ? KvBytes : PrefixKvBytes);
+        double keys = mode == SharingMode.NoAttention ? 0 : prefix + own * KvBytes;
+        return (cell.NewTokens - 1.0) * (WeightBytes + keys);
     }
 
     /// <summary>Operations of computing prompt tokens; logits are left out, which few of them need.</summary>

@@ -37,13 +37,13 @@ internal sealed class SweepProtocol(GenerationContext context, SweepPlan plan) :
         if (cell.Length > Context.Model.Configuration.MaxContextLength) return;
         for (int round = 0; round < WarmUpRounds; round++)
         {
-            foreach (SharingMode mode in _modes.Where(mode => CheckPages(cell.NumPages(mode)) is null)) GenerateAll(cell, mode, cancellationToken);
+            foreach (SharingMode mode in _modes.Where(mode => CheckPages(NumPages(cell, mode)) is null)) GenerateAll(cell, mode, cancellationToken);
         }
     }
 
     protected override IReadOnlyList<SweepRow> Measure(GenerationCell cell, CancellationToken cancellationToken)
     {
-        var rounds = new ModeRounds<SharingMode, Round>(Context, _modes, mode => CheckPages(cell.NumPages(mode)));
+        var rounds = new ModeRounds<SharingMode, Round>(Context, _modes, mode => CheckPages(NumPages(cell, mode)));
         if (plan.IsPaper && rounds.AnyFits && Prefix?.Length != cell.Prefix)
             rounds.Prepare(() => _prefixTimes = KeepPrefix(Context.Tokens(new Random(Seed), cell.Prefix), Context.Repeats, cancellationToken));
         // On a GPU, kernels are compiled and algorithms chosen when a size first occurs, and that must not count. Elsewhere the prompt,
@@ -52,6 +52,12 @@ internal sealed class SweepProtocol(GenerationContext context, SweepPlan plan) :
             rounds.Each(mode => Time(cell with { NewTokens = Math.Min(cell.NewTokens, 3) }, mode, cancellationToken));
         rounds.Measure(mode => Time(cell, mode, cancellationToken));
         return [.. _modes.Select(mode => Row(cell, mode, rounds.Of(mode), rounds.State, rounds.WhyNot(mode)))];
+    }
+
+    private PageCount NumPages(GenerationCell cell, SharingMode mode)
+    {
+        PageCount pages = cell.NumPages(mode);
+        return plan.IsPaper || !cell.OwnsPrompt ? pages : new PageCount(0, pages.Prefix + pages.Own);
     }
 
     private SweepRow Row(GenerationCell cell, SharingMode mode, IReadOnlyList<Round> rounds, MachineState? state, string? skipped)

@@ -144,7 +144,7 @@ internal sealed class SweepReport(GenerationContext context, bool isPaper, IRead
 
     private double DecodeGflops(SweepRow row) => context.Work.DecodeFlops(row.Cell, row.Mode) / row.DecodeSeconds.Median / 1e9;
 
-    private double DecodeGigabytes(SweepRow row) => context.Work.DecodeBytes(row.Cell, row.Mode) / row.DecodeSeconds.Median / 1e9;
+    private double DecodeGigabytes(SweepRow row) => context.Work.DecodeBytes(row.Cell, row.Mode, row.Cell.OwnsPrompt && !isPaper) / row.DecodeSeconds.Median / 1e9;
 
     /// <summary>The shared prompt, and what else was computed, shared out evenly among the sequences.</summary>
     private double PrefillGflops(SweepRow row)

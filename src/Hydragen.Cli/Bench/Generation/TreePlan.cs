@@ -27,12 +27,12 @@ internal sealed record TreePlan(int NumProblems, int NumSamples, int HeaderToken
     public int NumDefaultModes => 3;
 
     /// <summary>Pages that some problems need at once, the header's included.</summary>
-    public long NumPages(string mode, int numProblems)
+    public PageCount NumPages(string mode, int numProblems)
     {
         static long PagesFor(int numTokens) => (numTokens + KvCache.PageSize - 1) / KvCache.PageSize;
         (int node, int own) = mode == OneLevel ? (0, ProblemTokens + NewTokens)
             : mode == SharingMode.Copied.Name() ? (ProblemTokens, ContextLength!.Value) : (ProblemTokens, NewTokens);
-        return PagesFor(HeaderTokens) + numProblems * (PagesFor(node) + NumSamples * PagesFor(own));
+        return new PageCount(PagesFor(HeaderTokens) + numProblems * PagesFor(node), (long)numProblems * NumSamples * PagesFor(own));
     }
 
     public void WriteSettings(Utf8JsonWriter json)
@@ -50,10 +50,9 @@ internal sealed record TreePlan(int NumProblems, int NumSamples, int HeaderToken
         int limit = context.Model.Configuration.MaxContextLength;
         if (ContextLength > limit)
             throw new InputException($"--header-tokens, --problem-tokens and --new-tokens reach {ContextLength} tokens, but the model's context holds {limit}.");
-        string mode = context.Modes.Contains(OneLevel) ? OneLevel : context.Modes.MaxBy(mode => NumPages(mode, 1))!;
-        long budget = context.Engine.MaxKvBytes / context.BytesPerPage;
+        string mode = context.Modes.Contains(OneLevel) ? OneLevel : context.Modes.MaxBy(mode => context.BytesOf(NumPages(mode, 1)))!;
         int atOnce = AtOnce ?? 1;
-        while (AtOnce is null && atOnce < NumProblems && NumPages(mode, atOnce + 1) <= budget) atOnce++;
+        while (AtOnce is null && atOnce < NumProblems && context.BytesOf(NumPages(mode, atOnce + 1)) <= context.Engine.MaxKvBytes) atOnce++;
         return new TreeProtocol(context, this, [.. ((int[])[Math.Min(atOnce, NumProblems), NumProblems]).Distinct()]);
     }
 }
