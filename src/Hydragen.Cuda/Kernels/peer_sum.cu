@@ -11,7 +11,8 @@ struct PeerSumParameters
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS) peer_sum(const PeerSumParameters p)
 {
-    u64 turn = begin_turn(p.peers);
+    take_turn();
+    u64 turn = turn_offset(p.peers);
     long long first = (long long)blockIdx.x * THREADS + threadIdx.x, step = (long long)gridDim.x * THREADS;
 #pragma unroll 4
     for (long long i = first; i < p.numVectors; i += step) send_elements<NUMBERS>(p.peers, turn, p.numbers, 8 * i);

@@ -58,14 +58,8 @@ DEVICE bool has_arrived(uint4 words) { return words.x != EMPTY && words.y != EMP
 
 DEVICE u32 sendable(u32 word) { return word == EMPTY ? SENT_FOR_EMPTY : word; }
 
-// Begins the call for this block, which may have started early: waits for the end of the kernel before it. Returns the bytes from the inbox,
-// or a box, to that of this call's turn.
-DEVICE u64 begin_turn(const Peers& peers)
-{
-    wait_for_dependency();
-    launch_dependents();
-    return (load_word(peers.counts) & 1) * (RANKS - 1) * peers.boxBytes;
-}
+// Bytes from the inbox, or a box, to that of this call's turn; asked for when the kernels before have ended.
+DEVICE u64 turn_offset(const Peers& peers) { return (load_word(peers.counts) & 1) * (RANKS - 1) * peers.boxBytes; }
 
 // Ends the call for this block; every thread must come here.
 DEVICE void end_turn(const Peers& peers)
