@@ -16,10 +16,15 @@ public abstract class KvCache : IDisposable
     private readonly List<Chunk> _chunks = [];
     private readonly List<(int FirstPage, int NumPages)> _vacant = [];
     private readonly int[] _numPages = new int[2];
+    private readonly bool _isMixed;
     private byte[] _kinds = [];
 
     /// <summary>Creates a cache description.</summary>
-    protected KvCache(KvCacheShape shape) => Shape = shape ?? throw new ArgumentNullException(nameof(shape));
+    protected KvCache(KvCacheShape shape)
+    {
+        Shape = shape ?? throw new ArgumentNullException(nameof(shape));
+        _isMixed = shape.IsMixed;
+    }
 
     /// <summary>Layers, heads and element types.</summary>
     public KvCacheShape Shape { get; }
@@ -40,7 +45,7 @@ public abstract class KvCache : IDisposable
     public abstract long BytesOf(PageKind kind);
 
     /// <summary>Bytes of all pages.</summary>
-    public long SizeInBytes => Shape.IsMixed
+    public long SizeInBytes => _isMixed
         ? _numPages[(int)PageKind.Suffix] * BytesOf(PageKind.Suffix) + _numPages[(int)PageKind.Prefix] * BytesOf(PageKind.Prefix) : NumPages * BytesPerPage;
 
     /// <summary>Pages of a kind that exist; all pages when all have one type.</summary>
@@ -51,7 +56,7 @@ public abstract class KvCache : IDisposable
     public PageKind KindOf(int page)
     {
         if (!HasPage(page)) throw new ArgumentOutOfRangeException(nameof(page), page, $"The cache has no such page among its {NumPages}.");
-        return Shape.IsMixed ? (PageKind)_kinds[page] : PageKind.Suffix;
+        return _isMixed ? (PageKind)_kinds[page] : PageKind.Suffix;
     }
 
     /// <summary>Kind of the pages that a segment of a plan reads; <see cref="PageKind.Suffix"/> when all have one type or there are none.</summary>
@@ -59,7 +64,7 @@ public abstract class KvCache : IDisposable
     public PageKind KindOf(AttentionPlan plan, in AttentionSegment segment)
     {
         ArgumentNullException.ThrowIfNull(plan);
-        if (!Shape.IsMixed || segment.NumKeys == 0) return PageKind.Suffix;
+        if (!_isMixed || segment.NumKeys == 0) return PageKind.Suffix;
         ReadOnlySpan<int> pages = plan.PageTable.Slice(segment.FirstPage, segment.NumPages);
         foreach (int page in pages)
         {
@@ -74,7 +79,7 @@ public abstract class KvCache : IDisposable
     }
 
     /// <summary>Whether an id names a page.</summary>
-    public bool HasPage(int page) => (uint)page < (uint)NumPages && (!Shape.IsMixed || _kinds[page] != NoKind);
+    public bool HasPage(int page) => (uint)page < (uint)NumPages && (!_isMixed || _kinds[page] != NoKind);
 
     /// <summary>
     /// Grows the cache to at least so many pages of a kind, or pages at all when all have one type; the content of existing pages stays. New
@@ -112,7 +117,7 @@ public abstract class KvCache : IDisposable
         if (place.Count > 0) _vacant.Add(place);
         NumPages = end;
         _numPages[index] = numPages;
-        if (!Shape.IsMixed) return;
+        if (!_isMixed) return;
         if (_kinds.Length < end) Array.Resize(ref _kinds, Math.Max(end, _kinds.Length * 2));
         for (int i = firstChunk; i < _chunks.Count; i++) _kinds.AsSpan(_chunks[i].FirstPage, _chunks[i].NumPages).Fill((byte)index);
     }
@@ -131,7 +136,7 @@ public abstract class KvCache : IDisposable
     public int Release(PageKind kind, ReadOnlySpan<bool> isUsed, int minPages, int maxPages, bool isTrial = false)
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
-        if (!Shape.IsMixed) throw new InvalidOperationException("Only a cache with two kinds of pages gives up pages of one for the other.");
+        if (!_isMixed) throw new InvalidOperationException("Only a cache with two kinds of pages gives up pages of one for the other.");
         if (isUsed.Length != NumPages) throw new ArgumentException($"There are {NumPages} pages, but {isUsed.Length} flags.", nameof(isUsed));
         int done = 0;
         for (int i = _chunks.Count - 1; i >= 0 && done < minPages; i--)
@@ -247,7 +252,7 @@ public abstract class KvCache : IDisposable
     /// <summary>Frees what there is besides the pages; called once.</summary>
     protected abstract void Dispose(bool disposing);
 
-    private int IndexOf(PageKind kind) => Shape.IsMixed ? (int)kind : 0;
+    private int IndexOf(PageKind kind) => _isMixed ? (int)kind : 0;
 
     private string NameOf(int page)
     {

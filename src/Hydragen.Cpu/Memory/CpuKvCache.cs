@@ -71,7 +71,7 @@ internal sealed unsafe class CpuKvCache : KvCache
     /// <summary>Stores one head of one token; the slot was checked. Different tokens may be stored at the same time.</summary>
     public void Append(ElementConverter converter, int layer, int kvHead, int slot, float* key, float* value)
     {
-        CpuPageLayout layout = Shape.IsMixed ? LayoutOf(KindOf(slot / PageSize)) : _layout;
+        CpuPageLayout layout = ReferenceEquals(_prefixLayout, _layout) ? _layout : LayoutOf(KindOf(slot / PageSize));
         layout.Store(converter, (byte*)_pages[slot / PageSize] + layout.HeadOffset(layer, kvHead), slot % PageSize, key, value);
     }
 

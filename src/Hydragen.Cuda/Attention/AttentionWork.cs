@@ -381,7 +381,10 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
         nextItems.Add(BehindFolded(next, item, nextItems));
         return (item with
         {
-            FirstPage = folded.FirstPage, SlotAndNext = folded.FirstSlot, NumKeys = folded.NumKeys, FirstPosition = folded.FirstPosition,
+            FirstPage = folded.FirstPage,
+            SlotAndNext = folded.FirstSlot,
+            NumKeys = folded.NumKeys,
+            FirstPosition = folded.FirstPosition,
             SplitAndMask = MaskBit(folded),
         }).WithNext(nextItems.Count);
     }
