@@ -11,10 +11,12 @@ namespace Hydragen.Cuda;
 internal sealed class SegmentRoutes
 {
     // Measured on an H200 with 1, 8 and 32 key/value heads, 1 to 128 sequences of 16 to 1,024 tokens, and 16 to 4,096 shared ones: what the
-    // node kernel and the merge cost a plan that had neither; the merge alone; what going on with another item costs a task; how much of a
-    // page's time a block needs that has a multiprocessor for itself; how many slots are read at a time; how often a partial result's time is
-    // what it costs; and how much longer keys take that several items of the sequence kernel read.
-    private const double NodeSeconds = 7e-6, MergeSeconds = 2.5e-6, SecondsPerItem = 0.3e-6, LoneShare = 0.57, SlotsPerStep = 16, PartFactor = 3, TilesFactor = 2;
+    // node kernel and the merge cost a plan that had neither; the merge alone; the parts of a node in a merge that runs anyway; what going on
+    // with another item costs a task; how much of a page's time a block needs that has a multiprocessor for itself; how many slots are read
+    // at a time; how often a partial result's time is what it costs; and how much longer keys take that several items of the sequence
+    // kernel read.
+    private const double NodeSeconds = 7e-6, MergeSeconds = 2.5e-6, PartsSeconds = 1e-6, SecondsPerItem = 0.3e-6, LoneShare = 0.57;
+    private const double SlotsPerStep = 16, PartFactor = 3, TilesFactor = 2;
 
     // From so many rounds of blocks on they do not end together; from so many pages on keys are cut where blocks have nothing to do.
     private const int ManyRounds = 4, ManyPages = 8;
@@ -110,7 +112,7 @@ internal sealed class SegmentRoutes
                 if (isForced || difference <= 0)
                 {
                     gain += Math.Max(0, difference);
-                    kernels = Math.Max(kernels, !isSequence ? NodeSeconds : IsMerged(segment, numOwners) ? 0 : MergeSeconds);
+                    kernels = Math.Max(kernels, !isSequence ? NodeSeconds : IsMerged(segment, numOwners) ? PartsSeconds : MergeSeconds);
                     Link(i, segment);
                     continue;
                 }
