@@ -50,6 +50,29 @@ public sealed class AttentionWorkTests
     }
 
     [Fact]
+    public void Trees_over_two_kinds_of_pages_fill_the_lists_of_their_kinds()
+    {
+        foreach ((int headDim, int numMany) in ((int, int)[])[(24, 3), (64, 70), (128, 3)])
+        {
+            foreach (int narrow in (int[])[64, 8])
+            {
+                var scenario = new Scenario(new AttentionShape(4, 2, headDim), headDim) { KvType = ElementType.BFloat16, PrefixKvType = ElementType.Int8 };
+                int root = scenario.AddNode(-1, 100), child = scenario.AddNode(root, 70), leaf = scenario.AddNode(child, 0);
+                scenario.AddSequence(-1, 2, 70);
+                for (int i = 0; i < numMany; i++) scenario.AddSequence(root, 1, i % 5 * 16);
+                scenario.AddSequence(child, 9, 80);
+                scenario.AddSequence(leaf, 3, 5);
+                using var cache = new PagesOnly(scenario.Fill().CacheShape);
+                scenario.MakePages(cache);
+                int[] vectorsPerItem = [8, 8, narrow, 128, 8];
+                Verify(
+                    scenario, scenario.Plan(), new AttentionWork(new DeviceRates(132, 5e12, 4e12), long.MaxValue),
+                    [new PageReading(ElementType.BFloat16, vectorsPerItem, false), new PageReading(ElementType.Int8, vectorsPerItem, false)], cache);
+            }
+        }
+    }
+
+    [Fact]
     public void Short_nodes_are_folded_into_their_sequences_and_long_ones_are_not()
     {
         NodeSharing folded = new(0, 1), shared = new(1, 0), none = new(0, 0);

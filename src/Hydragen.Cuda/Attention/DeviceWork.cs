@@ -58,7 +58,8 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         ReadOnlySpan<byte> slots = MemoryMarshal.AsBytes(Work.PartSlots), rows = MemoryMarshal.AsBytes(Work.MergeRows);
         int pagesOffset = PlaceItems(), positionsOffset = pagesOffset + Room(plan.PageTable.Length * sizeof(ulong));
         int slotsOffset = positionsOffset + Room(positions.Length), rowsOffset = slotsOffset + Room(slots.Length);
-        int countsOffset = rowsOffset + Room(rows.Length), size = countsOffset + Room(Work.Waves.Count * CountsPerWave * sizeof(int));
+        // Blocks of the merge, of which there may be nearly twice as many as rows, read theirs before they know whether it exists.
+        int countsOffset = rowsOffset + Room(2 * rows.Length), size = countsOffset + Room(Work.Waves.Count * CountsPerWave * sizeof(int));
         if (_staging.Length < size) _staging = new byte[size];
         Span<nint> pages = MemoryMarshal.Cast<byte, nint>(_staging.AsSpan(pagesOffset))[..plan.PageTable.Length];
         for (int i = 0; i < pages.Length; i++) pages[i] = cache.PageAddress(plan.PageTable[i]);
