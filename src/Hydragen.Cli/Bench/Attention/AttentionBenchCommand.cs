@@ -27,8 +27,9 @@ internal static class AttentionBenchCommand
         read, once in total for a shared prefix (hydragen), else once for each sequence; paged re-reads a prefix that
         may lie in a cache, so it can exceed the memory's speed. Shares are of ceilings measured at the start: on a
         processor with all threads, products on registers (of BF16, in the unit that the kernels use, when the data are
-        BF16; else FP32 multiply-adds), and the faster of two ways of reading memory; on a GPU, the faster of two BF16
-        products of cuBLASLt (4096 and 8192 rows and columns), and 16-byte loads over 4 GiB.
+        BF16; else FP32 multiply-adds), and the faster of two ways of reading memory, which are measured again right before
+        and after each point: "of read" is the share of the faster of these; on a GPU, the faster of two BF16 products of
+        cuBLASLt (4096 and 8192 rows and columns), and 16-byte loads over 4 GiB.
         x limit: the time as a multiple of the longer of products over shared keys at the first ceiling and all reads at
         the second; with --protocol suffix, of the reads and 8 us.
         Memory (GPU): what the device had in use after the longest suffix more than before (cuMemGetInfo); x cache: as a

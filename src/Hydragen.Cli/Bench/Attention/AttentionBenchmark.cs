@@ -124,6 +124,7 @@ internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup 
         var seconds = new List<double>[modes.Length];
         var calls = new int[modes.Length];
         MachineState? state = null;
+        double? reads = null;
         if (modes.Length > 0)
         {
             CheckAgreement(workload!, [.. modes.Where(mode => mode.IsWhole())], cell);
@@ -134,10 +135,12 @@ internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup 
             }
             state = device.Watch(() =>
             {
+                double? before = device.MeasureReads();
                 for (int round = 0; round < setup.Repeats; round++)
                 {
                     for (int i = 0; i < modes.Length; i++) seconds[i].Add(Time(i, calls[i]));
                 }
+                if (before is { } first && device.MeasureReads() is { } second) reads = Math.Max(first, second);
             });
         }
         return [.. wanted.Select(mode =>
@@ -149,6 +152,7 @@ internal sealed class AttentionBenchmark(AttentionDevice device, AttentionSetup 
                 {
                     Memory = memories.TryGetValue(mode, out (long, long) bytes) ? bytes : null,
                     Nodes = workload!.SharingOf(mode, cell.Suffix),
+                    ReadGigabytes = reads,
                 };
         })];
 

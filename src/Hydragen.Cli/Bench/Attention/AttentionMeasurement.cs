@@ -16,6 +16,9 @@ internal sealed record AttentionMeasurement(
     /// <summary>The most device memory that the mode was seen to use, and what its cache, queries and outputs need; null when not measured.</summary>
     public (long UsedBytes, long NeededBytes)? Memory { get; init; }
 
+    /// <summary>10⁹ bytes a second that memory gave right before or after, whichever was more; null when not measured.</summary>
+    public double? ReadGigabytes { get; init; }
+
     /// <summary>How the nodes were computed; null when it did not run.</summary>
     public NodeSharing? Nodes { get; init; }
 

@@ -15,6 +15,9 @@ internal sealed class AttentionRates(AttentionSetup setup, ICeilings ceilings)
     /// <summary>The ceiling of reads, 10⁹ bytes a second.</summary>
     public double Read => ceilings.BestReadGigabytes;
 
+    /// <summary>What the reads of a row are compared with: those of memory around it, or else the ceiling.</summary>
+    public double ReadFor(AttentionMeasurement row) => row.ReadGigabytes ?? Read;
+
     /// <summary>10⁹ bytes of keys and values a second.</summary>
     public double Gigabytes(AttentionMeasurement row) => setup.Bytes(row.Cell, row.Mode) / row.Time.Median / 1e9;
 

@@ -21,7 +21,7 @@ internal sealed class AttentionRows(AttentionRates rates, BenchUnits units)
         [
             BenchTable.Text(time, units.TimeFormat),
             (row.Gflops / units.RateScale).ToString(units.RateFormat, culture), rates.Peak is { } peak ? (row.Gflops / peak).ToString("0 %", culture) : "",
-            (gigabytes / units.RateScale).ToString(units.RateFormat, culture), (gigabytes / rates.Read).ToString("0 %", culture),
+            (gigabytes / units.RateScale).ToString(units.RateFormat, culture), (gigabytes / rates.ReadFor(row)).ToString("0 %", culture),
         ];
     }
 
@@ -49,7 +49,7 @@ internal sealed class AttentionRows(AttentionRates rates, BenchUnits units)
         if (rates.Fma is { } fma) json.WriteNumber("share_of_fma", row.Gflops / fma);
         if (rates.Peak is { } peak) json.WriteNumber("share_of_peak", row.Gflops / peak);
         json.WriteNumber("gbps", rates.Gigabytes(row));
-        json.WriteNumber("read_ceiling_gbps", rates.Read);
-        json.WriteNumber("share_of_read", rates.Gigabytes(row) / rates.Read);
+        json.WriteNumber("read_ceiling_gbps", rates.ReadFor(row));
+        json.WriteNumber("share_of_read", rates.Gigabytes(row) / rates.ReadFor(row));
     }
 }

@@ -65,9 +65,12 @@ internal sealed class DecodingReport(IReadOnlyList<DecodingPoint> points, IReadO
         foreach (IGrouping<DecodingSweep, DecodingRow> sweep in Ordered().Where(row => row.Point.Sweep.ReadsMemory && row.Measurement.Skipped is null).GroupBy(row => row.Point.Sweep))
         {
             DecodingPoint largest = sweep.Last().Point;
-            string types = string.Join(", ", sweep.Where(row => row.Point == largest).Select(row => string.Create(culture,
-                $"{row.Type.ShortName()} {(_rates[row.Type].Gigabytes(row.Measurement) / ceilings.BestReadGigabytes).ToString("0 %", culture)}")));
-            string ceiling = (ceilings.BestReadGigabytes / units.RateScale).ToString(units.RateFormat, culture);
+            DecodingRow[] rows = [.. sweep.Where(row => row.Point == largest)];
+            string types = string.Join(", ", rows.Select(row => string.Create(culture,
+                $"{row.Type.ShortName()} {(_rates[row.Type].Gigabytes(row.Measurement) / _rates[row.Type].ReadFor(row.Measurement)).ToString("0 %", culture)}")));
+            string[] ceilingsOfRows = [.. rows.Select(row => _rates[row.Type].ReadFor(row.Measurement)).Order().Select(
+                rate => (rate / units.RateScale).ToString(units.RateFormat, culture))];
+            string ceiling = ceilingsOfRows[0] == ceilingsOfRows[^1] ? ceilingsOfRows[0] : $"{ceilingsOfRows[0]} to {ceilingsOfRows[^1]}";
             terminal.Note($"{sweep.Key.Name} at {largest.Value.ToString(culture)} {sweep.Key.AxisName}, share of the {ceiling} {units.Reads} that memory reads reach: {types}");
         }
     }

@@ -60,6 +60,9 @@ internal abstract class AttentionDevice : IDisposable
     /// <summary>Measures, and says in which state the machine was meanwhile; null when that cannot be told.</summary>
     public abstract MachineState? Watch(Action measure);
 
+    /// <summary>10⁹ bytes a second that memory gives at this moment; null where that does not change from one to the next.</summary>
+    public virtual double? MeasureReads() => null;
+
     /// <summary>Begins anew, so that memory that earlier cells needed counts for none.</summary>
     public virtual void Restart()
     {

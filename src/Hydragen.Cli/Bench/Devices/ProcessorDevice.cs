@@ -81,5 +81,7 @@ internal sealed class ProcessorDevice : AttentionDevice
         return new MachineState(before, _probe.MeasureState(), _probe.BestState);
     }
 
+    public override double? MeasureReads() => _probe.MeasureReads(Machine.Current.LastLevelCacheBytes);
+
     public override void Dispose() => _backend.Dispose();
 }

@@ -11,7 +11,7 @@ namespace Hydragen.Cli.Bench;
 internal sealed class MachineProbe
 {
     private const int QuietAttempts = 5;
-    private const long MinReadBytes = 256L << 20, MaxReadBytes = 2L << 30;
+    private const long MinReadBytes = 256L << 20, MaxReadBytes = 2L << 30, MaxBytesOfMoment = 1L << 30;
 
     private static readonly TimeSpan PatienceForQuiet = TimeSpan.FromSeconds(1.5);
     private static readonly TimeSpan ArithmeticTime = TimeSpan.FromMilliseconds(20);
@@ -21,6 +21,7 @@ internal sealed class MachineProbe
     private readonly Memory<float> _operands = LargeArray.Allocate(ProbeKernels.FedElements);
     private readonly ThreadTeam _team;
     private readonly long _numRounds, _numPairRounds;
+    private MemoryProbe? _memory;
     private double _sink;
 
     /// <summary>Sets the loops up, for so long that each measurement takes some hundredths of a second.</summary>
@@ -51,6 +52,14 @@ internal sealed class MachineProbe
         ProbeSample better = first.Rate > second.Rate ? first : second;
         BestState = Math.Max(BestState, better.Rate);
         return better with { Peak = peak };
+    }
+
+    /// <summary>The reads of memory of this moment, 10⁹ bytes a second, the faster way; takes some hundredths of a second.</summary>
+    /// <param name="lastLevelCacheBytes">Size of the last cache.</param>
+    public double MeasureReads(long lastLevelCacheBytes)
+    {
+        _memory ??= new MemoryProbe(_team, Math.Clamp(2 * lastLevelCacheBytes, MinReadBytes, MaxBytesOfMoment));
+        return Math.Max(_memory.Read().Rate, _memory.ReadStreams().Rate);
     }
 
     /// <summary>Products of BF16 on registers, in GFLOP/s.</summary>
