@@ -8,7 +8,7 @@ namespace Hydragen.Cuda;
 /// multiprocessors have work until the end; splits start at page borders. A row with one partial result writes it straight to
 /// the output; the others' go to a workspace, in waves of rows that bound its size. Equal plans give equal lists.
 /// </summary>
-internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
+internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
 {
     /// <summary>The most lists of items: one for each class and kind of pages.</summary>
     public const int MaxLists = 2 * AttentionKernels.NumClasses;
@@ -181,84 +181,6 @@ internal sealed class AttentionWork(DeviceRates rates, long maxWorkspaceBytes)
             pages += folded.NumPages;
         }
         return (keys, pages);
-    }
-
-    private void ChooseSplits(AttentionShape shape)
-    {
-        double secondsPerPart = SecondsPerPart(shape), sequenceBytes = 0;
-        int numReaders = rates.NumMultiprocessors * SequenceBlocks;
-        var sequences = new WorkBalance[_readings.Length];
-        var nodes = new WorkBalance[_readings.Length];
-        for (int kind = 0; kind < _readings.Length; kind++)
-        {
-            sequences[kind] = new WorkBalance(_readings[kind].BytesPerPage(shape) * SecondsPerByte, SecondsPerSequenceTask, MinSequencePages);
-            nodes[kind] = new WorkBalance(_readings[kind].NodeSeconds(shape, rates), SecondsPerNodeTask, MinPagesPerSplit);
-        }
-        Span<long> pages = stackalloc long[MaxLists];
-        for (int i = 0; i < _plan.Segments.Length; i++)
-        {
-            AttentionSegment segment = _plan.Segments[i];
-            if (segment.NumKeys == 0 || IsFolded(i)) continue;
-            ItemClass itemClass = ClassOf(i);
-            int kind = (int)KindOf(i), vectorsPerItem = VectorsPerItem(i, itemClass);
-            long numTiles = ((long)segment.NumRows * _groupSize + vectorsPerItem - 1) / vectorsPerItem * shape.NumKvHeads;
-            pages[ListOf(itemClass, (PageKind)kind)] += numTiles * segment.NumPages;
-            if (itemClass is ItemClass.Sequence or ItemClass.ShortSequence)
-            {
-                sequences[kind].Add(segment.NumPages + CountFolded(i).Pages, numTiles, segment.NumRows);
-                sequenceBytes += numTiles * (_readings[kind].BytesPerPage(shape) / KvCache.PageSize) * segment.NumKeys;
-            }
-            if (itemClass == ItemClass.WideNode) nodes[kind].Add(segment.NumPages, numTiles, segment.NumRows);
-        }
-        int numBlocks = rates.NumMultiprocessors * BlocksPerMultiprocessor;
-        for (int i = 0; i < NumLists; i++)
-            _pagesPerSplit[i] = (int)Math.Clamp((pages[i] + numBlocks - 1) / numBlocks, MinPagesPerSplit, int.MaxValue);
-        for (int kind = 0; kind < _readings.Length; kind++)
-        {
-            _pagesPerSplit[ListOf(ItemClass.Sequence, (PageKind)kind)] = sequences[kind].Choose(numReaders, secondsPerPart);
-            _pagesPerSplit[ListOf(ItemClass.ShortSequence, (PageKind)kind)] = int.MaxValue;
-            _pagesPerSplit[ListOf(ItemClass.WideNode, (PageKind)kind)] = nodes[kind].Choose(rates.NumMultiprocessors, secondsPerPart);
-        }
-        NumNodeBlocks = rates.NumMultiprocessors;
-        // The kernels of both kinds run one after the other, and only the last of the nodes beside the first of the sequences.
-        int shared = Array.FindIndex(nodes, balance => !balance.IsEmpty);
-        if (shared < 0 || Array.FindLastIndex(nodes, balance => !balance.IsEmpty) != shared) return;
-        // Short sequences are given to blocks before it is known when these start.
-        for (int kind = 0; kind < _readings.Length; kind++)
-        {
-            if (_hasShortSequences[kind] && !sequences[kind].IsEmpty) return;
-        }
-        ShareMultiprocessors(nodes[shared], ListOf(ItemClass.WideNode, (PageKind)shared), secondsPerPart, numMultiprocessors =>
-        {
-            double seconds = 0;
-            for (int kind = 0; kind < sequences.Length; kind++)
-                seconds += sequences[kind].Seconds(_pagesPerSplit[ListOf(ItemClass.Sequence, (PageKind)kind)], numMultiprocessors * SequenceBlocks);
-            return Math.Max(sequenceBytes / rates.Bytes, seconds);
-        });
-    }
-
-    /// <summary>
-    /// Nodes are bound by arithmetic and sequences by memory, so they run side by side: blocks of the node kernel have a multiprocessor each,
-    /// sequences the others, and all when the nodes are done.
-    /// </summary>
-    /// <param name="nodes">The nodes.</param>
-    /// <param name="list">Their list.</param>
-    /// <param name="secondsPerPart">What each further partial result of a row costs.</param>
-    /// <param name="sequenceSeconds">How long some multiprocessors need for all sequences.</param>
-    private void ShareMultiprocessors(WorkBalance nodes, int list, double secondsPerPart, Func<int, double> sequenceSeconds)
-    {
-        double alone = sequenceSeconds(rates.NumMultiprocessors);
-        if (alone == 0) return;
-        double best = nodes.Seconds(_pagesPerSplit[list], NumNodeBlocks) + alone;
-        int step = Math.Max(1, rates.NumMultiprocessors / 32);
-        for (int numBlocks = rates.NumMultiprocessors - step; numBlocks >= 1; numBlocks -= step)
-        {
-            int pages = nodes.Choose(numBlocks, secondsPerPart);
-            double nodeSeconds = nodes.Seconds(pages, numBlocks), beside = sequenceSeconds(rates.NumMultiprocessors - numBlocks);
-            double seconds = nodeSeconds + Math.Max(0, 1 - nodeSeconds / beside) * alone;
-            if (seconds >= best) continue;
-            (best, NumNodeBlocks, _pagesPerSplit[list]) = (seconds, numBlocks, pages);
-        }
     }
 
     private int CountSplits(int index)
