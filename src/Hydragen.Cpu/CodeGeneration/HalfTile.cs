@@ -80,7 +80,7 @@ internal static unsafe class HalfTile
             new Span<float>(sums, numRows * width).Fill(1);
             new Span<float>(expected, numRows * width).Fill(1);
             tile.MultiplyStrips(
-                numRows, numStrips, (byte*)a, depth * sizeof(float), (byte*)b, stripSize * sizeof(ushort), sums, width * sizeof(float), depth, adds, 0);
+                numRows, numStrips, (byte*)a, depth * sizeof(float), (byte*)b, stripSize * sizeof(ushort), sums, width * sizeof(float), depth, adds, ahead: 0, streams: 1);
             Tile<Simd512, Vector512<float>, Float16Storage>.Multiply(
                 numRows, numStrips, a, depth, (byte*)b, TileShape.StripWidth, stripSize, expected, width, depth, adds ? TileMode.Add : TileMode.Replace, 0);
             if (!new ReadOnlySpan<uint>(sums, numRows * width).SequenceEqual(new ReadOnlySpan<uint>(expected, numRows * width))) return false;

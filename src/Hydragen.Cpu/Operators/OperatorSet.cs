@@ -110,6 +110,6 @@ internal class PairOperatorSet(PairTile tile) : OperatorSet<Simd512, Vector512<f
         ElementType kvType = cache.Shape.TypeOf(kind);
         if (queryType != ElementType.BFloat16 || !ReadsAsPairs(kvType)) return base.AttentionFor(queryType, cache, kind);
         return _attention[(int)kvType] ??= new PairAttentionJob(
-            new VectorPairProduct(tile), kvType.IsByte() && ByteTile.For(kvType) is { } byteTile ? new BytePairProduct(byteTile) : null);
+            new RegisterPairProduct(tile[ElementType.BFloat16], streams: 1), kvType.IsByte() && ByteTile.For(kvType) is { } byteTile ? new RegisterPairProduct(byteTile, streams: 4) : null);
     }
 }

@@ -35,7 +35,10 @@ internal abstract unsafe class RegisterTile
     /// <param name="arguments">The rest; what it points to may move on.</param>
     public abstract void Multiply(int numRows, int numStrips, ref TileArguments arguments);
 
-    /// <summary>Computes any number of rows and strips, four strips at a time.</summary>
+    /// <summary>
+    /// Computes any number of rows and strips, four strips at a time; fewer where they come from memory, which the processor fetches best in
+    /// few streams.
+    /// </summary>
     /// <param name="numRows">Rows of a and c.</param>
     /// <param name="numStrips">Strips of b and of c, 16 columns each.</param>
     /// <param name="a"><c>[numRows, depth]</c>, rows <paramref name="aStrideBytes"/> apart.</param>
@@ -47,9 +50,11 @@ internal abstract unsafe class RegisterTile
     /// <param name="depth">Length of the sum.</param>
     /// <param name="adds">Whether the sums are added to what c holds.</param>
     /// <param name="ahead">Bytes from each line of b that is read to one that is worth fetching meanwhile; 0 for none.</param>
+    /// <param name="streams">Strips at a time, 1, 2 or 4, of those that come from memory: when something is fetched ahead.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void MultiplyStrips(
-        int numRows, int numStrips, byte* a, nint aStrideBytes, byte* b, nint stripStrideBytes, float* c, nint cStrideBytes, nint depth, bool adds, nint ahead)
+        int numRows, int numStrips, byte* a, nint aStrideBytes, byte* b, nint stripStrideBytes, float* c, nint cStrideBytes, nint depth, bool adds, nint ahead,
+        int streams)
     {
         const int stripsPerTile = LinearJob.StripsPerItem;
         TileArguments arguments = new()
@@ -60,20 +65,25 @@ internal abstract unsafe class RegisterTile
             Depth = depth,
             Adds = adds ? 1 : 0,
         };
-        for (int strip = 0; strip < numStrips; strip += stripsPerTile)
+        for (int group = 0; group < numStrips; group += stripsPerTile)
         {
-            int count = Math.Min(stripsPerTile, numStrips - strip);
+            int groupEnd = Math.Min(group + stripsPerTile, numStrips);
             for (int row = 0; row < numRows; row += MaxRows)
             {
-                // The first rows fetch what is read next.
+                // The first rows wait for memory and fetch what is read next. The others find the strips in the cache.
                 bool fetches = ahead != 0 && row == 0;
-                arguments.A = a + row * aStrideBytes;
-                arguments.B = b + strip * stripStrideBytes;
-                arguments.C = (float*)((byte*)c + row * cStrideBytes) + strip * TileShape.StripWidth;
-                arguments.FirstAhead = arguments.B + (fetches ? ahead : 0);
-                arguments.SecondAhead = arguments.FirstAhead + (fetches && count > 1 ? stripStrideBytes : 0);
-                arguments.AheadStrideBytes = fetches && count == stripsPerTile ? 2 * stripStrideBytes : 0;
-                Multiply(Math.Min(MaxRows, numRows - row), count, ref arguments);
+                int step = fetches ? streams : stripsPerTile;
+                for (int strip = group; strip < groupEnd; strip += step)
+                {
+                    int count = Math.Min(step, groupEnd - strip);
+                    arguments.A = a + row * aStrideBytes;
+                    arguments.B = b + strip * stripStrideBytes;
+                    arguments.C = (float*)((byte*)c + row * cStrideBytes) + strip * TileShape.StripWidth;
+                    arguments.FirstAhead = arguments.B + (fetches ? ahead : 0);
+                    arguments.SecondAhead = arguments.FirstAhead + (fetches && count > 1 ? stripStrideBytes : 0);
+                    arguments.AheadStrideBytes = fetches && count == stripsPerTile ? 2 * stripStrideBytes : 0;
+                    Multiply(Math.Min(MaxRows, numRows - row), count, ref arguments);
+                }
             }
         }
     }

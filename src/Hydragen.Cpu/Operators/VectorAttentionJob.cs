@@ -290,9 +290,16 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
         where T : struct, IStorage
     {
         if (typeof(T) == typeof(Float16Storage) && halfTile is not null && mode != TileMode.Continue)
-            halfTile.MultiplyStrips(numRows, numStrips, (byte*)a, aStride * sizeof(float), b, stripStride * T.Size, c, cStride * sizeof(float), depth, mode == TileMode.Add, ahead);
-        else
-            Tile<S, V, T>.Multiply(numRows, numStrips, a, aStride, b, TileShape.StripWidth, stripStride, c, cStride, depth, mode, ahead);
+        {
+            halfTile.MultiplyStrips(
+                numRows, numStrips, (byte*)a, aStride * sizeof(float), b, stripStride * T.Size, c, cStride * sizeof(float), depth, mode == TileMode.Add, ahead,
+                streams: 1);
+            return;
+        }
+        // What comes from memory comes fastest in one stream, strip after strip.
+        int step = ahead != 0 ? 1 : numStrips;
+        for (int strip = 0; strip < numStrips; strip += step, b += step * stripStride * T.Size, c += step * TileShape.StripWidth)
+            Tile<S, V, T>.Multiply(numRows, step, a, aStride, b, TileShape.StripWidth, stripStride, c, cStride, depth, mode, ahead);
     }
 
     private static void AddPageSums(float* pageSums, float* sums, int count)
