@@ -60,19 +60,20 @@ public sealed class DecodingBenchTests
                 double peak = lines[0].GetProperty("ceilings").GetProperty(line.GetProperty("kv_type").GetString() == "bf16" ? "bf16_gflops" : "fma_gflops").GetDouble();
                 Assert.Equal(line.GetProperty("gflops").GetDouble() / peak, line.GetProperty("share_of_peak").GetDouble(), 1e-9);
                 Assert.True(line.GetProperty("gbps").GetDouble() > 0);
-                JsonElement ceilings = lines[0].GetProperty("ceilings");
-                double read = Math.Max(ceilings.GetProperty("read_gbps").GetDouble(), ceilings.GetProperty("read_streams_gbps").GetDouble());
-                Assert.Equal(read, line.GetProperty("read_ceiling_gbps").GetDouble());
+                double read = line.GetProperty("read_ceiling_gbps").GetDouble();
+                Assert.True(read > 0);
                 Assert.Equal(line.GetProperty("gbps").GetDouble() / read, line.GetProperty("share_of_read").GetDouble(), 1e-9);
                 Assert.Equal(4, line.GetProperty("heads").GetInt32());
             }
+            // What memory gives is measured around each point, not once.
+            Assert.True(lines[1..^1].Select(line => line.GetProperty("read_ceiling_gbps").GetDouble()).Distinct().Count() > 1);
             Assert.Equal([100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 0],
                 lines.Where(line => line.TryGetProperty("sweep", out JsonElement sweep) && sweep.GetString() == "hybrid" && line.GetProperty("kv_type").GetString() == "f32")
                     .Select(line => line.GetProperty("decoding").GetInt32()));
             Assert.Equal(2 + 2 * points.Length, run.Error.Split('\n').Count(line => line.StartsWith('|')));
             // Of the sweeps, one waits for memory; its last point is summed up by type.
             string reads = Assert.Single(run.Error.Split('\n'), line => line.Contains("memory reads reach", StringComparison.Ordinal));
-            Assert.Matches(@"^decode-batch at 64 sequences, share of the [\d.]+ GB/s that memory reads reach: f32 \d+ %, bf16 \d+ %$", reads.TrimEnd());
+            Assert.Matches(@"^decode-batch at 64 sequences, share of the [\d.]+( to [\d.]+)? GB/s that memory reads reach: f32 \d+ %, bf16 \d+ %$", reads.TrimEnd());
             XElement root = XDocument.Load(path).Root!;
             XNamespace svg = "http://www.w3.org/2000/svg";
             Assert.Equal(3, root.Elements(svg + "svg").Count());
