@@ -19,6 +19,7 @@ public sealed partial class CudaBackend : IComputeBackend
     private const double Log2E = 1.4426950408889634;
 
     private readonly CudaDevice _device;
+    private readonly Lazy<IReadOnlyList<KernelChoice>> _kernelChoices;
     private readonly KernelLibrary _kernels;
     private readonly DeviceWork _work;
     private readonly ModelOperators _operators;
@@ -58,7 +59,7 @@ public sealed partial class CudaBackend : IComputeBackend
         Steps = new StepGraphs(_device, usesGraphs);
         _hasHopper = kernelSet == KernelSet.Hopper;
         Description = $"CUDA, {gpu.Name}, compute capability {gpu.ComputeCapability}, {gpu.NumMultiprocessors} multiprocessors";
-        Kernels = KernelsFor(gpu, options.KernelSet);
+        _kernelChoices = new Lazy<IReadOnlyList<KernelChoice>>(() => KernelsFor(gpu, options.KernelSet));
     }
 
     /// <summary>The GPU.</summary>
@@ -71,7 +72,7 @@ public sealed partial class CudaBackend : IComputeBackend
     public string Description { get; }
 
     /// <inheritdoc/>
-    public IReadOnlyList<KernelChoice> Kernels { get; }
+    public IReadOnlyList<KernelChoice> Kernels => _kernelChoices.Value;
 
     /// <summary>The kernels that a backend uses on a GPU, for people.</summary>
     /// <param name="gpu">The GPU.</param>
@@ -193,8 +194,11 @@ public sealed partial class CudaBackend : IComputeBackend
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         ArgumentNullException.ThrowIfNull(plan);
         CudaKvCache pages = Check.Cache(cache, 0, shape);
+        PageReading[] readings = ReadingsOf(shape.HeadDim, queryType, pages.Shape).Readings;
+        // What was compiled last is mostly what is asked for.
+        if (_work.Holds(plan, shape, readings, pages)) return _work.Work.Sharing;
         var work = new AttentionWork(_device.Rates, AttentionWork.DefaultWorkspaceBytes);
-        work.Compile(plan, shape, ReadingsOf(shape.HeadDim, queryType, pages.Shape).Readings, pages.Shape.IsMixed ? pages : null);
+        work.Compile(plan, shape, readings, pages.Shape.IsMixed ? pages : null);
         return work.Sharing;
     }
 

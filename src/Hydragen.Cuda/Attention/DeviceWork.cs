@@ -47,8 +47,7 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
     /// <exception cref="ArgumentException">The plan uses a page that the cache does not have, or a segment reads pages of both kinds.</exception>
     public void Prepare(AttentionPlan plan, AttentionShape shape, PageReading[] readings, CudaKvCache cache)
     {
-        var key = (plan.Id, shape, readings[0].IsScalar, readings[^1].IsScalar, cache, cache.Generation);
-        if (_key == key) return;
+        if (Holds(plan, shape, readings, cache)) return;
         _key = default;
         Work.Compile(plan, shape, readings, cache.Shape.IsMixed ? cache : null);
         if (Work.MaxPage >= cache.NumPages)
@@ -87,8 +86,11 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         numSlots = (long)numSlots * AttentionWork.BytesPerSlot(shape) <= maxWorkspaceBytes ? numSlots : Work.NumSlots;
         PartOutput = _parts.Reserve(AttentionWork.BytesPerSlot(shape) * numSlots);
         PartSums = PartOutput + (nint)((long)numSlots * shape.NumHeads * shape.HeadDim * sizeof(float));
-        _key = key;
+        _key = KeyOf(plan, shape, readings, cache);
     }
+
+    /// <summary>Whether the lists are those of a plan; parameters as in <see cref="Prepare"/>.</summary>
+    public bool Holds(AttentionPlan plan, AttentionShape shape, PageReading[] readings, CudaKvCache cache) => _key == KeyOf(plan, shape, readings, cache);
 
     /// <summary>Device address of the items of a list.</summary>
     public nint Items(int wave, int list) => _items + _itemOffsets[wave * Work.NumLists + list];
@@ -163,6 +165,10 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
         _slopes.Dispose();
         _tickets.Dispose();
     }
+
+    private static (long PlanId, AttentionShape? Shape, bool IsScalar, bool IsScalarPrefix, CudaKvCache? Cache, long Generation) KeyOf(
+        AttentionPlan plan, AttentionShape shape, PageReading[] readings, CudaKvCache cache) =>
+        (plan.Id, shape, readings[0].IsScalar, readings[^1].IsScalar, cache, cache.Generation);
 
     private static DeviceMemory ClearTickets(CudaDevice device)
     {
