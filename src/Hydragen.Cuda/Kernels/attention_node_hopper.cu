@@ -1,4 +1,4 @@
-// attention_node for Hopper (sm_90a) and heads of 64, 128 and 256 elements: one warp copies keys, one values, two copy queries, two groups
+// attention_node for Hopper (sm_90a) and heads of 64, 128 and 256 elements: one warp copies keys, one values, two copy queries but the first, two groups
 // of four warps multiply 64 vectors each. The groups take turns to start products, so that the softmax of one runs while the
 // matrix unit works for the other; the product of values with the last weights runs while the next weights are computed.
 // Bytes of a cache arrive in pieces, which the copying warps widen to FP16; queries are normalised to it.

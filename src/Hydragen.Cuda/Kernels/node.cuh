@@ -2,7 +2,7 @@
 // Defines of the including kernel: ROWS, vectors of a block; KEYS, columns of a score fragment; LOGIT_OPTIONS (ALiBi, soft-cap, or a
 // scale that is not positive).
 #pragma once
-#include "bytes.cuh"
+#include "vectors.cuh"
 
 #define KEY_TILES (KEYS / 8)
 // From this logit on, base 2, the rounding of its product with the factor is no longer a negligible exponent.
@@ -62,32 +62,12 @@ DEVICE void normalise_query(const AttentionParameters& p, u8* queries, float* sc
 
 // The two vectors of which a lane holds elements in each 16 x 8 tile of scores and outputs: l / 4 and l / 4 + 8, and in them columns
 // 2 * (l % 4) and the next. Fragments are [tile][4]: two columns of the first vector, two of the second.
-struct VectorPair
+struct VectorPair : TwoVectors
 {
-    KeyRange visible[2];
-#if IS_BYTE
-    float scales[2];      // from products to scores
-#endif
-#if LOGIT_OPTIONS
-    float slopes[2];
-    int distances[2];  // position of the item's first key less the row's
-#endif
     float references[2];  // weights are 2^(logitBase2 - reference); an integer, so that a change rounds nothing; -infinity before the first key
     float sums[2];        // this lane's share of AttentionParameters.partSums
     bool is_settled;      // the warp's rows all have references, and keep them while they do
 };
-
-// From scores, or from products of bytes, to logits, base 2; options make logits of them before.
-DEVICE float factor_of(const AttentionParameters& p, const VectorPair& pair, int half)
-{
-#if LOGIT_OPTIONS
-    return 1.0f;
-#elif IS_BYTE
-    return p.scaleBase2 * pair.scales[half];
-#else
-    return p.scaleBase2;
-#endif
-}
 
 // first: the vector of row 0 of the lane's tile, counted from the item's first.
 DEVICE VectorPair make_pair(const AttentionParameters& p, const AttentionItem& item, int kv_head, int first, int lane)
@@ -99,11 +79,8 @@ DEVICE VectorPair make_pair(const AttentionParameters& p, const AttentionItem& i
     {
         int i = first + half * 8 + lane / 4;
         int vector = item.firstVector + (i < item.numVectors ? i : 0);
-        pair.visible[half] = visible_keys(p, item, row_of(p, vector));
-#if LOGIT_OPTIONS
-        pair.slopes[half] = p.alibiSlopes ? p.alibiSlopes[head_of(p, kv_head, vector)] : 0.0f;
-        pair.distances[half] = item.firstPosition - p.rowPositions[row_of(p, vector)];
-#endif
+        set_keys(p, item, vector, pair, half);
+        set_slope(p, kv_head, vector, pair, half);
         pair.references[half] = -float_from_bits(INFINITY_BITS);
         pair.sums[half] = 0.0f;
     }

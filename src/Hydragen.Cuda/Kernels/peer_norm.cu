@@ -54,18 +54,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS) peer_norm(
             }
             store_elements<FLOAT32, 8>(p.residual, first + column, values[item]);
         }
-        float factor = 1.0f / sqrtf(block_reduce<Sum>(squares) / p.hiddenSize + p.epsilon);
-#pragma unroll
-        for (int item = 0; item < ITEMS; item++)
-        {
-            int column = (item * THREADS + threadIdx.x) * 8;
-            if (column >= p.hiddenSize) break;
-            float weight[8];
-            load_elements<FLOAT32, 8>(weight, p.weight, column);
-#pragma unroll
-            for (int i = 0; i < 8; i++) weight[i] *= values[item][i] * factor;
-            store_elements<OUTPUT, 8>(p.output, first + column, weight);
-        }
+        store_normalised<OUTPUT>(p.output, first, values, squares, p.weight, p.hiddenSize, p.epsilon);
         __syncthreads();  // block_reduce uses its shared memory again.
     }
     end_turn(p.peers);

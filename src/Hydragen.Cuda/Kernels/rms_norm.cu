@@ -38,16 +38,5 @@ extern "C" __global__ void __launch_bounds__(THREADS) rms_norm(const RmsNormPara
 #pragma unroll
         for (int i = 0; i < VECTOR; i++) squares += values[item][i] * values[item][i];
     }
-    float factor = 1.0f / sqrtf(block_reduce<Sum>(squares) / p.hiddenSize + p.epsilon);
-#pragma unroll
-    for (int item = 0; item < ITEMS; item++)
-    {
-        int column = (item * THREADS + threadIdx.x) * VECTOR;
-        if (column >= p.hiddenSize) break;
-        float weight[VECTOR];
-        load_elements<FLOAT32, VECTOR>(weight, p.weight, column);
-#pragma unroll
-        for (int i = 0; i < VECTOR; i++) weight[i] *= values[item][i] * factor;
-        store_elements<OUTPUT, VECTOR>(p.output, first + column, weight);
-    }
+    store_normalised<OUTPUT>(p.output, first, values, squares, p.weight, p.hiddenSize, p.epsilon);
 }

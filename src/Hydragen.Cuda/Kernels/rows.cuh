@@ -103,3 +103,23 @@ DEVICE float block_reduce(float value)
     for (int mask = 16; mask > 0; mask >>= 1) value = JOIN::join(value, shuffle_xor(value, mask));
     return value;
 }
+
+// Stores what a block holds of a row over the root of its mean square, times the weights; squares: the sum of a thread's. Items of WIDTH
+// elements, those of a thread THREADS apart. Every thread must come here.
+template <int TYPE, int COUNT, int WIDTH>
+DEVICE void store_normalised(
+    void* output, long long first, const float (&values)[COUNT][WIDTH], float squares, const float* weights, int size, float epsilon)
+{
+    float factor = 1.0f / sqrtf(block_reduce<Sum>(squares) / size + epsilon);
+#pragma unroll
+    for (int item = 0; item < COUNT; item++)
+    {
+        int column = (item * THREADS + threadIdx.x) * WIDTH;
+        if (column >= size) break;
+        float weight[WIDTH];
+        load_elements<FLOAT32, WIDTH>(weight, weights, column);
+#pragma unroll
+        for (int i = 0; i < WIDTH; i++) weight[i] *= values[item][i] * factor;
+        store_elements<TYPE, WIDTH>(output, first + column, weight);
+    }
+}

@@ -1,6 +1,6 @@
 // A warp's share of attention_sequence: tasks and their slices, queries, and the loop's body. Defines of the including kernel: see there.
 #pragma once
-#include "bytes.cuh"
+#include "vectors.cuh"
 
 
 #define STAGES (TASK_WARPS > 1 ? 2 : 1)
@@ -105,16 +105,8 @@ DEVICE void load_queries(const AttentionParameters& p, const Task& task, int lan
 
 // What a warp knows of a task's vectors. Lane l holds, of each tile of scores or outputs, vectors 2 * (l % 4) and the next, keys l / 4
 // and l / 4 + 8 or the columns column_of tells.
-struct Vectors
+struct Vectors : TwoVectors
 {
-    KeyRange visible[2];
-#if IS_BYTE
-    float scales[2];   // from products to scores
-#endif
-#if LOGIT_OPTIONS
-    float slopes[2];
-    int distances[2];  // position of the item's first key less the row's
-#endif
     float maxima[2];   // of products, or of logits with LOGIT_OPTIONS
     float sums[2];
     float output[DIM_TILES][4];
@@ -123,30 +115,18 @@ struct Vectors
 // The column of a tile of 16 that a lane holds; pairs of bytes are transposed together, so bytes have neighbours.
 DEVICE int column_of(int lane, int half) { return IS_BYTE ? lane / 4 * 2 + half : lane / 4 + half * 8; }
 
-// From what maxima are of to logits, base 2.
-DEVICE float factor_of(const AttentionParameters& p, const Vectors& v, int j)
+// The vectors of a lane, those that do not exist for the first.
+DEVICE int vector_of(const Task& task, int lane, int j)
 {
-#if LOGIT_OPTIONS
-    return 1.0f;
-#elif IS_BYTE
-    return p.scaleBase2 * v.scales[j];
-#else
-    return p.scaleBase2;
-#endif
+    const int i = lane % 4 * 2 + j;
+    return task.item.firstVector + (i < task.item.numVectors ? i : 0);
 }
 
-// What vectors see of the keys of an item.
+// What they see of the keys of an item.
 DEVICE void set_keys(const AttentionParameters& p, const Task& task, int lane, Vectors& v)
 {
 #pragma unroll
-    for (int j = 0; j < 2; j++)
-    {
-        const int i = lane % 4 * 2 + j, row = row_of(p, task.item.firstVector + (i < task.item.numVectors ? i : 0));
-        v.visible[j] = visible_keys(p, task.item, row);
-#if LOGIT_OPTIONS
-        v.distances[j] = task.item.firstPosition - p.rowPositions[row];
-#endif
-    }
+    for (int j = 0; j < 2; j++) set_keys(p, task.item, vector_of(task, lane, j), v, j);
 }
 
 // query_scale: that of vector lane / 4.
@@ -156,10 +136,7 @@ DEVICE void start_vectors(const AttentionParameters& p, const Task& task, int la
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
-#if LOGIT_OPTIONS
-        const int i = lane % 4 * 2 + j, vector = task.item.firstVector + (i < task.item.numVectors ? i : 0);
-        v.slopes[j] = p.alibiSlopes ? p.alibiSlopes[head_of(p, task.kv_head, vector)] : 0.0f;
-#endif
+        set_slope(p, task.kv_head, vector_of(task, lane, j), v, j);
 #if IS_BYTE
         v.scales[j] = shuffle_from(query_scale, (lane % 4 * 2 + j) * 4);
 #endif
