@@ -194,22 +194,4 @@ public sealed class AttentionWorkTests
             }
         }
     }
-
-    /// <summary>Pages without memory.</summary>
-    private sealed class PagesOnly(KvCacheShape shape) : KvCache(shape)
-    {
-        public override long BytesOf(PageKind kind) => Shape.BytesPerTokenOf(kind) * PageSize;
-
-        public override void Copy(int sourceSlot, int destinationSlot, int numTokens) => throw new NotSupportedException();
-
-        public override void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value) => throw new NotSupportedException();
-
-        protected override int PagesPerChunk(int numMissing) => numMissing;
-
-        protected override IDisposable Allocate(int firstPage, int numPages, PageKind kind) => Stream.Null;
-
-        protected override void Dispose(bool disposing)
-        {
-        }
-    }
 }

@@ -1,4 +1,5 @@
 using Hydragen.Core;
+using Hydragen.Testing;
 
 namespace Hydragen.Engine.Tests;
 
@@ -75,22 +76,4 @@ public sealed class PageAllocatorTests
     }
 
     private static Sequence NewSequence() => new(null, [], 1) { InputIndex = 0, SampleIndex = 0, SampleCount = 1, Path = [] };
-
-    /// <summary>Pages without memory.</summary>
-    private sealed class PagesOnly(KvCacheShape shape, int pagesPerChunk) : KvCache(shape)
-    {
-        public override long BytesOf(PageKind kind) => Shape.BytesPerTokenOf(kind) * PageSize;
-
-        public override void Copy(int sourceSlot, int destinationSlot, int numTokens) => throw new NotSupportedException();
-
-        public override void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value) => throw new NotSupportedException();
-
-        protected override int PagesPerChunk(int numMissing) => pagesPerChunk;
-
-        protected override IDisposable Allocate(int firstPage, int numPages, PageKind kind) => Stream.Null;
-
-        protected override void Dispose(bool disposing)
-        {
-        }
-    }
 }
