@@ -38,6 +38,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1024 / THREADS) peer_norm(
         long long first = (long long)row * p.hiddenSize;
         float values[ITEMS][8];
         float squares = 0.0f;
+        wait_for_block(p.peers, turn, (first + p.hiddenSize) * ELEMENT_BYTES(INPUT));
 #pragma unroll
         for (int item = 0; item < ITEMS; item++)
         {

@@ -5,8 +5,9 @@
 // the two halves of the inbox, counted in device memory, so that launches can be replayed. Nobody sends into a half before its reader has
 // emptied it: a rank begins call n + 2 when it has got all addends of call n + 1, which others send when their call n is done.
 //
-// All blocks of a grid must be resident at once, and every block sends all that it has before it waits. A block that has to wait for long
-// looks at a word of the host that says whether to go on; without it, numbers are wrong from there on.
+// All blocks of a grid must be resident at once, and every block sends all that it has before it waits. It waits for the last of what it
+// needs next with one thread: thousands that ask again and again slow down what is on its way. Who has to wait for long looks at a word of
+// the host that says whether to go on; without it, numbers are wrong from there on.
 // Defines: RANKS, THREADS.
 #pragma once
 
@@ -93,6 +94,24 @@ DEVICE void send_elements(const Peers& peers, u64 turn, const void* addends, lon
     }
 }
 
+// Whether to stop waiting after so many tries.
+DEVICE bool gives_up(const Peers& peers, int tries) { return tries % 1024 == 0 && load_word(peers.stop) != 0; }
+
+// Waits for the last of the block's next addends from every rank; those before it have nearly always arrived then. end: bytes from a box's
+// start to behind them. Every thread must come here.
+DEVICE void wait_for_block(const Peers& peers, u64 turn, long long end)
+{
+    if (threadIdx.x == 0)
+    {
+        const u8* last = peers.inbox + turn + end - 16;
+        for (int box = 0; box < RANKS - 1; box++, last += peers.boxBytes)
+        {
+            for (int tries = 1; !has_arrived(load_system(last)) && !gives_up(peers, tries); tries++) {}
+        }
+    }
+    __syncthreads();
+}
+
 // 8 elements from a box, which are waited for, and of which nothing is left there.
 template <int TYPE>
 DEVICE void receive_elements(float (&values)[8], const Peers& peers, u8* address)
@@ -106,8 +125,7 @@ DEVICE void receive_elements(float (&values)[8], const Peers& peers, u8* address
         for (int i = 0; i < CHUNKS; i++) chunks[i] = load_system(address + 16 * i);
 #pragma unroll
         for (int i = 0; i < CHUNKS; i++) have_arrived &= has_arrived(chunks[i]);
-        if (have_arrived || (tries % 1024 == 0 && load_word(peers.stop) != 0)) break;
-        if (tries > 64) __nanosleep(100);
+        if (have_arrived || gives_up(peers, tries)) break;
     }
 #pragma unroll
     for (int i = 0; i < CHUNKS; i++)
