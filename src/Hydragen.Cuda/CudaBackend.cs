@@ -209,7 +209,7 @@ public sealed partial class CudaBackend : IComputeBackend
         bool isBesideNodes = false;
         // Nodes first, so that their blocks find multiprocessors of their own; sequences start when those have all started.
         foreach (ItemClass itemClass in (ReadOnlySpan<ItemClass>)[
-            ItemClass.Scalar, ItemClass.NarrowNode, ItemClass.WideNode, ItemClass.Sequence, ItemClass.ShortSequence])
+            ItemClass.Scalar, ItemClass.NarrowNode, ItemClass.WideNode, ItemClass.Sequence, ItemClass.ShortSequence, ItemClass.CrowdedSequence])
         {
             for (int kind = 0; kind < kinds.Length; kind++)
             {
@@ -255,10 +255,11 @@ public sealed partial class CudaBackend : IComputeBackend
         }
         else
         {
-            long numBlocks = itemClass == ItemClass.ShortSequence ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
+            bool hasLoneWarps = itemClass != ItemClass.Sequence;
+            long numBlocks = hasLoneWarps ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
             long maxBlocks = (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor;
-            // Where each block has one task at most, and all start at once, it need not ask for it.
-            if (!isBesideNodes && numBlocks <= maxBlocks) parameters.NumFirstTasks = (int)numBlocks;
+            // Where each block has one task at most, and all start at once, it need not ask for it; single warps ask only where blocks start late.
+            if (!isBesideNodes && (hasLoneWarps || numBlocks <= maxBlocks)) parameters.NumFirstTasks = (int)numBlocks;
             numBlocks = Math.Min(numBlocks, maxBlocks);
             kernel.Launch(numBlocks, 1, parameters, startsEarly: isBesideNodes);
             isBesideNodes = false;

@@ -45,7 +45,7 @@ public sealed class AttentionWorkTests
             scenario.MakePages(cache);
             Verify(
                 scenario, scenario.Plan(mode), new AttentionWork(new DeviceRates(numMultiprocessors, 5e12, 4e12), workspaceBytes),
-                [new PageReading(ElementType.Int8, [8, 8, 64, 128, 8], false), new PageReading(ElementType.BFloat16, [8, 8, 8, 64, 8], isPrefixScalar)], cache);
+                [new PageReading(ElementType.Int8, [8, 8, 8, 64, 128, 8], false), new PageReading(ElementType.BFloat16, [8, 8, 8, 8, 64, 8], isPrefixScalar)], cache);
         }
     }
 
@@ -64,7 +64,7 @@ public sealed class AttentionWorkTests
                 scenario.AddSequence(leaf, 3, 5);
                 using var cache = new PagesOnly(scenario.Fill().CacheShape);
                 scenario.MakePages(cache);
-                int[] vectorsPerItem = [8, 8, narrow, 128, 8];
+                int[] vectorsPerItem = [8, 8, 8, narrow, 128, 8];
                 Verify(
                     scenario, scenario.Plan(), new AttentionWork(new DeviceRates(132, 5e12, 4e12), long.MaxValue),
                     [new PageReading(ElementType.BFloat16, vectorsPerItem, false), new PageReading(ElementType.Int8, vectorsPerItem, false)], cache);
@@ -89,9 +89,9 @@ public sealed class AttentionWorkTests
             int root = scenario.AddNode(-1, prefix);
             for (int i = 0; i < numSequences; i++) scenario.AddSequence(root, 1, suffix);
             var work = new AttentionWork(new DeviceRates(132, 5e12, 4e12), long.MaxValue);
-            work.Compile(scenario.Fill().Plan(), scenario.Shape, ElementType.BFloat16, [8, 8, 64, 128, 8], isScalar: false);
+            work.Compile(scenario.Fill().Plan(), scenario.Shape, ElementType.BFloat16, [8, 8, 8, 64, 128, 8], isScalar: false);
             (NodeSharing, bool) result = (work.Sharing, work.HasNextItems);
-            work.Compile(scenario.Plan(), scenario.Shape, ElementType.BFloat16, [8, 8, 64, 128, 8], isScalar: true);
+            work.Compile(scenario.Plan(), scenario.Shape, ElementType.BFloat16, [8, 8, 8, 64, 128, 8], isScalar: true);
             Assert.Equal(0, work.Sharing.NumFolded);
             Assert.False(work.HasNextItems);
             return result;
@@ -100,7 +100,7 @@ public sealed class AttentionWorkTests
 
     // Narrow nodes have 8 vectors as on Hopper, where the sequence kernel computes what others have them for.
     private static void Verify(Scenario scenario, AttentionWork work, int vectorsOfNarrow, bool isScalar) =>
-        Verify(scenario, scenario.Plan(), work, [new PageReading(ElementType.BFloat16, [8, 8, vectorsOfNarrow, 128, 8], isScalar)], null);
+        Verify(scenario, scenario.Plan(), work, [new PageReading(ElementType.BFloat16, [8, 8, 8, vectorsOfNarrow, 128, 8], isScalar)], null);
 
     private static void Verify(Scenario scenario, AttentionPlan plan, AttentionWork work, PageReading[] readings, KvCache? mixed)
     {

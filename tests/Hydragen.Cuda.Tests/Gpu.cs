@@ -52,7 +52,7 @@ internal static class Gpu
         IEnumerable<KernelVariant> variants = Enumerable.Range(1, AttentionShape.MaxHeadDim / 8).SelectMany(i =>
         {
             var kernels = new AttentionKernels(8 * i, type, device.MaxSharedBytes, device.ComputeCapability == KernelCompiler.Hopper);
-            ItemClass[] classes = type == ElementType.Float32 ? [ItemClass.Scalar] : [ItemClass.Sequence, ItemClass.ShortSequence, ItemClass.NarrowNode, ItemClass.WideNode];
+            ItemClass[] classes = type == ElementType.Float32 ? [ItemClass.Scalar] : [ItemClass.Sequence, ItemClass.ShortSequence, ItemClass.CrowdedSequence, ItemClass.NarrowNode, ItemClass.WideNode];
             return (KernelVariant[])[.. classes.SelectMany(c => (KernelVariant[])[kernels.Of(c, false, false), kernels.Of(c, false, true)]).Distinct(), kernels.Merge, new CacheKernels(8 * i, type).Write];
         });
         Parallel.ForEach(variants, variant => compiler.Compile(variant));

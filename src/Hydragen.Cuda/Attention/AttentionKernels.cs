@@ -9,13 +9,10 @@ namespace Hydragen.Cuda;
 internal sealed class AttentionKernels
 {
     /// <summary>Classes of items; one kernel each.</summary>
-    public const int NumClasses = 5;
+    public const int NumClasses = 6;
 
     /// <summary>Partial results of a row from which on a block merges a head.</summary>
     public const int ManyParts = 12;
-
-    /// <summary>Keys up to which one warp computes an item of <see cref="ItemClass.ShortSequence"/> faster than four do.</summary>
-    public const int MaxShortKeys = 96;
 
     private const int MergeWarps = 4, MaxSequenceWarps = 4, SequenceStages = 2, SequenceSlots = 16, ScalarWarps = 8, MaxNodeStages = 2;
 
@@ -38,18 +35,17 @@ internal sealed class AttentionKernels
         Scalar = new KernelVariant("attention_scalar", defines, ScalarWarps * 32, ScalarWarps * headDim * sizeof(float));
         Merge = MergeOf(1);
         MergeOfMany = MergeOf(MergeWarps);
-        VectorsPerItem = [8, 8, 64, 128, ScalarWarps];
-        Sequence = Short = Continued = ShortContinued = Narrow = Wide = [];
+        VectorsPerItem = [8, 8, 8, 64, 128, ScalarWarps];
+        Sequences = [];
+        Narrow = Wide = [];
         if (storage == ElementType.Float32) return;
 
         // Bytes are widened to 16 bits for many vectors, and as they are for few.
         int paddedDim = PageLayout.PaddedHeadDim(headDim, storage), slotBytes = 2 * paddedDim * sizeof(ushort), pageBytes = KvCache.PageSize * slotBytes;
         int sliceBytes = (storage.IsByte() ? 2 * SequenceSlots : SequenceSlots) * (PageLayout.SlotBytes(headDim, storage) + 2 * storage.ScaleSizeInBytes());
         TasksPerShortBlock = MaxSequenceWarps * SequenceStages * sliceBytes + SequenceStaticBytes <= maxSharedBytes ? MaxSequenceWarps : MaxSequenceWarps / 2;
-        Sequence = SequenceOf(TasksPerShortBlock, SequenceStages, 0);
-        Continued = SequenceOf(TasksPerShortBlock, SequenceStages, 1);
-        Short = SequenceOf(1, 1, 0);
-        ShortContinued = SequenceOf(1, 1, 1);
+        Sequences = [.. ((int[])[0, 1]).Select(hasNext => (KernelVariant[][])
+            [SequenceOf(TasksPerShortBlock, SequenceStages, hasNext), SequenceOf(1, SequenceStages, hasNext), SequenceOf(1, 1, hasNext)])];
         Narrow = Node(4) ?? throw new PlatformNotSupportedException($"A head of {headDim} elements needs more shared memory than the {maxSharedBytes} bytes of this GPU.");
         Wide = Node(8) ?? Narrow;
         if (ReferenceEquals(Wide, Narrow)) VectorsPerItem[(int)ItemClass.WideNode] = VectorsPerItem[(int)ItemClass.NarrowNode];
@@ -64,7 +60,7 @@ internal sealed class AttentionKernels
         KernelVariant[] SequenceOf(int taskWarps, int stages, int hasNext) =>
             WithOptions(
                 "attention_sequence",
-                $"{defines} WARPS={TasksPerShortBlock} TASK_WARPS={taskWarps} HAS_NEXT={hasNext}", TasksPerShortBlock,
+                $"{defines} WARPS={TasksPerShortBlock} TASK_WARPS={taskWarps} STAGES={stages} HAS_NEXT={hasNext}", TasksPerShortBlock,
                 TasksPerShortBlock * stages * sliceBytes, sharesTasks: true);
 
         KernelVariant MergeOf(int headWarps) =>
@@ -102,7 +98,7 @@ internal sealed class AttentionKernels
     /// <summary>Vectors that an item of a class may have.</summary>
     public int[] VectorsPerItem { get; }
 
-    /// <summary>Tasks that a block of <see cref="ItemClass.ShortSequence"/> computes at a time.</summary>
+    /// <summary>Tasks that a block computes at a time where one warp computes each.</summary>
     public int TasksPerShortBlock { get; }
 
     /// <summary>Heads that a block of <see cref="Merge"/> merges.</summary>
@@ -117,21 +113,15 @@ internal sealed class AttentionKernels
     /// <summary>FP32 arithmetic.</summary>
     public KernelVariant Scalar { get; }
 
-    private KernelVariant[] Sequence { get; }
-
-    private KernelVariant[] Short { get; }
-
-    // The same for tasks of several items.
-    private KernelVariant[] Continued { get; }
-
-    private KernelVariant[] ShortContinued { get; }
+    // [tasks of several items][class][logit options]
+    private KernelVariant[][][] Sequences { get; }
 
     private KernelVariant[] Narrow { get; }
 
     private KernelVariant[] Wide { get; }
 
     /// <summary>All kernels that this head size and type may run.</summary>
-    public IEnumerable<KernelVariant> All => ((KernelVariant[])[.. Sequence, .. Short, .. Continued, .. ShortContinued, .. Narrow, .. Wide, Scalar, Merge, MergeOfMany]).Distinct();
+    public IEnumerable<KernelVariant> All => ((KernelVariant[])[.. Sequences.SelectMany(classes => classes).SelectMany(options => options), .. Narrow, .. Wide, Scalar, Merge, MergeOfMany]).Distinct();
 
     /// <summary>The constants that every kernel has.</summary>
     public static string Defines(int headDim, ElementType storage) => $"HEAD_DIM={headDim} STORAGE={(int)storage}";
@@ -142,8 +132,7 @@ internal sealed class AttentionKernels
     /// <param name="hasNextItems">Whether any task goes on with another item.</param>
     public KernelVariant Of(ItemClass itemClass, bool hasLogitOptions, bool hasNextItems) => itemClass switch
     {
-        ItemClass.Sequence => (hasNextItems ? Continued : Sequence)[hasLogitOptions ? 1 : 0],
-        ItemClass.ShortSequence => (hasNextItems ? ShortContinued : Short)[hasLogitOptions ? 1 : 0],
+        ItemClass.Sequence or ItemClass.ShortSequence or ItemClass.CrowdedSequence => Sequences[hasNextItems ? 1 : 0][(int)itemClass][hasLogitOptions ? 1 : 0],
         ItemClass.NarrowNode => Narrow[hasLogitOptions ? 1 : 0],
         ItemClass.WideNode => Wide[hasLogitOptions ? 1 : 0],
         _ => Scalar,

@@ -5,6 +5,9 @@ namespace Hydragen.Cuda;
 /// <content>Into how many pieces keys are cut, and which multiprocessors nodes leave to the sequences.</content>
 internal sealed partial class AttentionWork
 {
+    // How much longer one warp needs for a page than four (measured on an H200).
+    private const double LoneWarpFactor = 1.6;
+
     private void ChooseSplits(AttentionShape shape)
     {
         double secondsPerPart = SecondsPerPart(shape), sequenceBytes = 0;
@@ -13,7 +16,8 @@ internal sealed partial class AttentionWork
         var nodes = new WorkBalance[_readings.Length];
         for (int kind = 0; kind < _readings.Length; kind++)
         {
-            sequences[kind] = new WorkBalance(_readings[kind].BytesPerPage(shape) * SecondsPerByte, SecondsPerSequenceTask, MinSequencePages);
+            double share = _sequenceClasses[kind] == ItemClass.Sequence ? 1 : LoneWarpFactor;
+            sequences[kind] = new WorkBalance(_readings[kind].BytesPerPage(shape) * SecondsPerByte * share, SecondsPerSequenceTask, MinSequencePages);
             nodes[kind] = new WorkBalance(_readings[kind].NodeSeconds(shape, rates), SecondsPerNodeTask, MinPagesPerSplit);
         }
         Span<long> pages = stackalloc long[MaxLists];
@@ -25,7 +29,7 @@ internal sealed partial class AttentionWork
             int kind = (int)KindOf(i), vectorsPerItem = VectorsPerItem(i, itemClass);
             long numTiles = ((long)segment.NumRows * _groupSize + vectorsPerItem - 1) / vectorsPerItem * shape.NumKvHeads;
             pages[ListOf(itemClass, (PageKind)kind)] += numTiles * segment.NumPages;
-            if (itemClass is ItemClass.Sequence or ItemClass.ShortSequence)
+            if (itemClass is ItemClass.Sequence or ItemClass.ShortSequence or ItemClass.CrowdedSequence)
             {
                 sequences[kind].Add(segment.NumPages + CountFolded(i).Pages, numTiles, segment.NumRows);
                 sequenceBytes += numTiles * (_readings[kind].BytesPerPage(shape) / KvCache.PageSize) * segment.NumKeys;
@@ -38,26 +42,24 @@ internal sealed partial class AttentionWork
         for (int kind = 0; kind < _readings.Length; kind++)
         {
             _pagesPerSplit[ListOf(ItemClass.Sequence, (PageKind)kind)] = sequences[kind].Choose(numReaders, secondsPerPart);
-            _pagesPerSplit[ListOf(ItemClass.ShortSequence, (PageKind)kind)] = int.MaxValue;
+            _pagesPerSplit[ListOf(ItemClass.ShortSequence, (PageKind)kind)] = _pagesPerSplit[ListOf(ItemClass.CrowdedSequence, (PageKind)kind)] = int.MaxValue;
             _pagesPerSplit[ListOf(ItemClass.WideNode, (PageKind)kind)] = nodes[kind].Choose(rates.NumMultiprocessors, secondsPerPart);
         }
         NumNodeBlocks = rates.NumMultiprocessors;
         // The kernels of both kinds run one after the other, and only the last of the nodes beside the first of the sequences.
         int shared = Array.FindIndex(nodes, balance => !balance.IsEmpty);
         if (shared < 0 || Array.FindLastIndex(nodes, balance => !balance.IsEmpty) != shared) return;
-        // Short sequences are given to blocks before it is known when these start.
-        for (int kind = 0; kind < _readings.Length; kind++)
-        {
-            if (_hasShortSequences[kind] && !sequences[kind].IsEmpty) return;
-        }
         ShareMultiprocessors(nodes[shared], ListOf(ItemClass.WideNode, (PageKind)shared), secondsPerPart, numMultiprocessors =>
         {
             double seconds = 0;
             for (int kind = 0; kind < sequences.Length; kind++)
-                seconds += sequences[kind].Seconds(_pagesPerSplit[ListOf(ItemClass.Sequence, (PageKind)kind)], numMultiprocessors * SequenceBlocks);
+                seconds += sequences[kind].Seconds(_pagesPerSplit[ListOf(_sequenceClasses[kind], (PageKind)kind)], numMultiprocessors * ReadersOn(kind));
             return Math.Max(sequenceBytes / rates.Bytes, seconds);
         });
     }
+
+    /// <summary>Blocks, or warps where each has tasks of its own, that compute sequences on a multiprocessor.</summary>
+    private int ReadersOn(int kind) => _sequenceClasses[kind] == ItemClass.Sequence ? SequenceBlocks : SequenceRule.WarpsAhead;
 
     /// <summary>
     /// Nodes are bound by arithmetic and sequences by memory, so they run side by side: blocks of the node kernel have a multiprocessor each,

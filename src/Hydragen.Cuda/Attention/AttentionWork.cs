@@ -31,12 +31,13 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
     private readonly List<int> _mergeRows = [];
     private readonly List<AttentionItem>[] _waveItems = [.. Enumerable.Range(0, MaxLists).Select(_ => new List<AttentionItem>())];
     private readonly List<AttentionItem>[] _nextItems = [[], []];
-    private readonly bool[] _hasShortSequences = new bool[2];
+    private readonly ItemClass[] _sequenceClasses = new ItemClass[2];
     private readonly SegmentRoutes _routes = new();
     private int[] _numParts = [], _firstSlots = [], _numAssigned = [], _partSlots = [], _segmentParts = [];
     private AttentionPlan _plan = null!;
-    private int _groupSize;
+    private int _groupSize, _numKvHeads;
     private PageReading[] _readings = [];
+    private KernelCosts[] _costs = [];
     private PageKind[] _kinds = [];
     private bool _isScalar;
 
@@ -104,7 +105,7 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
     {
         if ((long)plan.NumRows * shape.GroupSize > (1L << 31) / Math.Max(128, shape.GroupSize))
             throw new ArgumentException($"{plan.NumRows} rows of {shape.GroupSize} heads a key/value head are too many for a step.", nameof(plan));
-        (_plan, _groupSize, _readings, _isScalar) = (plan, shape.GroupSize, readings, Array.TrueForAll(readings, reading => reading.IsScalar));
+        (_plan, _groupSize, _numKvHeads, _readings, _isScalar) = (plan, shape.GroupSize, shape.NumKvHeads, readings, Array.TrueForAll(readings, reading => reading.IsScalar));
         _items.Clear();
         _waves.Clear();
         _mergeRows.Clear();
@@ -113,8 +114,9 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
         HasNextItems = false;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
         if (mixed is not null) FindKinds(mixed);
-        if (!_isScalar) _routes.Decide(plan, CostsOf(shape, readings[0]), CostsOf(shape, readings[^1]), readings.Length == 1 ? [] : _kinds);
-        for (int kind = 0; kind < readings.Length; kind++) _hasShortSequences[kind] = HasShortSequences((PageKind)kind);
+        _costs = [.. readings.Select(reading => CostsOf(shape, reading))];
+        if (!_isScalar) _routes.Decide(plan, _costs[0], _costs[^1], readings.Length == 1 ? [] : _kinds);
+        for (int kind = 0; kind < readings.Length; kind++) _sequenceClasses[kind] = ChooseSequenceClass((PageKind)kind);
         ChooseSplits(shape);
         CountParts();
         Ensure(ref _firstSlots, plan.NumRows);
@@ -138,7 +140,7 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
     }
 
     private ItemClass ClassOf(int segment) => _readings[(int)KindOf(segment)].IsScalar ? ItemClass.Scalar
-        : _routes.IsSequence(segment) ? _hasShortSequences[(int)KindOf(segment)] ? ItemClass.ShortSequence : ItemClass.Sequence
+        : _routes.IsSequence(segment) ? _sequenceClasses[(int)KindOf(segment)]
         : (long)_plan.Segments[segment].NumRows * _groupSize <= VectorsPerItem(segment, ItemClass.NarrowNode) ? ItemClass.NarrowNode
         : ItemClass.WideNode;
 
@@ -154,20 +156,29 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
         return new KernelCosts(
             shape.GroupSize, shape.NumKvHeads, perSequence, hasNarrowNodes ? perSequence : MaxSequenceTiles * perSequence,
             reading.VectorsPerItem[(int)ItemClass.WideNode], rates.NumMultiprocessors, SequenceBlocks, reading.BytesPerPage(shape) * SecondsPerByte,
-            reading.NodeSeconds(shape, rates), SecondsPerSequenceTask, SecondsPerNodeTask, SecondsPerPart(shape));
+            reading.NodeSeconds(shape, rates), SecondsPerSequenceTask, SecondsPerNodeTask, SecondsPerPart(shape),
+            new SequenceRule(rates.NumMultiprocessors, reading.Type.IsByte(), shape.HeadDim > 128));
     }
 
     private double SecondsPerPart(AttentionShape shape) => 2 * BytesPerSlot(shape) / rates.Bytes;
 
     // One class for all of a kind: a launch more would cost more than it gains.
-    private bool HasShortSequences(PageKind kind)
+    private ItemClass ChooseSequenceClass(PageKind kind)
     {
+        if (_isScalar) return ItemClass.Sequence;
+        long numTasks = 0, numKeys = 0;
+        int longest = 0;
         for (int i = 0; i < _plan.Segments.Length; i++)
         {
-            if (_isScalar || KindOf(i) != kind || !_routes.IsSequence(i)) continue;
-            if (_plan.Segments[i].NumKeys + CountFolded(i).Keys > AttentionKernels.MaxShortKeys) return false;
+            AttentionSegment segment = _plan.Segments[i];
+            if (KindOf(i) != kind || !_routes.IsSequence(i) || segment.NumKeys == 0) continue;
+            int perItem = VectorsPerItem(i, ItemClass.Sequence), keys = segment.NumKeys + CountFolded(i).Keys;
+            long tasks = ((long)segment.NumRows * _groupSize + perItem - 1) / perItem * _numKvHeads;
+            numTasks += tasks;
+            numKeys += tasks * keys;
+            longest = Math.Max(longest, keys);
         }
-        return true;
+        return numTasks == 0 ? ItemClass.Sequence : _costs[(int)kind].Rule.ClassOf(numTasks, longest, (double)numKeys / numTasks);
     }
 
     private (int Keys, int Pages) CountFolded(int segment)
@@ -245,7 +256,7 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
         List<AttentionItem> tasks = _waveItems[list], nextItems = _nextItems[kind];
         int first = _items.Count, numTasks = tasks.Count;
         _items.AddRange(tasks.OrderByDescending(CountKeys).Select(Moved));
-        if (numTasks > 0 && list == ListOf(_hasShortSequences[kind] ? ItemClass.ShortSequence : ItemClass.Sequence, (PageKind)kind))
+        if (numTasks > 0 && list == ListOf(_sequenceClasses[kind], (PageKind)kind))
             _items.AddRange(nextItems.Select(Moved));
         return new ItemRange(first, numTasks, _items.Count - first);
 

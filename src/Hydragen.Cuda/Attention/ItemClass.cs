@@ -6,8 +6,11 @@ internal enum ItemClass
     /// <summary>Few vectors, matrix instructions with keys on the wide side; four warps an item.</summary>
     Sequence,
 
-    /// <summary>The same with few keys; one warp an item.</summary>
+    /// <summary>The same; one warp an item, which loads keys ahead.</summary>
     ShortSequence,
+
+    /// <summary>One warp an item, of more than find a place at once: no keys are loaded ahead, so that more warps fit.</summary>
+    CrowdedSequence,
 
     /// <summary>At most 64 vectors a block.</summary>
     NarrowNode,

@@ -13,6 +13,8 @@ namespace Hydragen.Cuda;
 /// <param name="SequenceTask">What a task costs a block of the sequence kernel besides.</param>
 /// <param name="NodeTask">What a task costs a block of the node kernel besides.</param>
 /// <param name="Part">A partial result of a row, written and read.</param>
+/// <param name="Rule">Which kernel computes sequences.</param>
 internal readonly record struct KernelCosts(
     int GroupSize, int NumKvHeads, int VectorsPerSequence, int MaxSequenceVectors, int VectorsPerNode, int NumMultiprocessors,
-    int BlocksPerMultiprocessor, double SequencePage, double NodePage, double SequenceTask, double NodeTask, double Part);
+    int BlocksPerMultiprocessor, double SequencePage, double NodePage, double SequenceTask, double NodeTask, double Part,
+    SequenceRule Rule);

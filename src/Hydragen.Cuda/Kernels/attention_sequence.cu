@@ -1,10 +1,10 @@
 // Attention of few vectors over keys that nobody else, or few others, read: bound by memory, so keys stand where matrix instructions are wide
 // and vectors where they are narrow. A task is an item of up to 8 vectors with those that it names as next, and a key/value head. TASK_WARPS
 // warps share a task: they take turns at its slices of SLOTS slots, each with its own softmax, and meet once at the end. While they compute a
-// slice the next one, be it of the next task, is on its way; single warps are so many that they need not.
-// Grid: any number of blocks of WARPS * 32 threads, which share all tasks: whole blocks take tickets, single warps a fixed share, because
-// tickets would take longer than their tasks. STORAGE is a 16-bit type, also that of the queries, or bytes, which meet 16-bit queries as FP16.
-// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), HAS_NEXT (whether items may name a next), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that
+// slice the next one, be it of the next task, is on its way; single warps load ahead in their task only, or are so many that they need not.
+// Grid: any number of blocks of WARPS * 32 threads, which share all tasks by tickets; single warps have a fixed share where all blocks start
+// together. STORAGE is a 16-bit type, also that of the queries, or bytes, which meet 16-bit queries as FP16.
+// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), STAGES (2; 1 for single warps that do not load ahead), HAS_NEXT (whether items may name a next), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that
 // is not positive).
 // Dynamic shared memory: for each warp STAGES slices of keys, values and their scales; a stage also holds results, outputs FP32
 // [MAX_VECTORS, RESULT_STRIDE] and sums [MAX_VECTORS, 2].
@@ -90,11 +90,11 @@ DEVICE void add_lanes(Vectors& v)
     }
 }
 
+DEVICE int take_ticket(const AttentionParameters& p) { return p.numFirstTasks + atomicAdd(p.tickets, 1); }
+
 #if TASK_WARPS > 1
 __shared__ int next_tickets[2];
 __shared__ u8* shared_results[WARPS];
-
-DEVICE int take_ticket(const AttentionParameters& p) { return p.numFirstTasks + atomicAdd(p.tickets, 1); }
 
 // Tasks of all warps of the block.
 DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
@@ -184,9 +184,13 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
 // Tasks of one warp; others of the multiprocessor compute while it waits.
 DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
 {
-    u8* const stage = shared_memory + warp * STAGE_BYTES;
-    for (int index = blockIdx.x * WARPS + warp; index < num_tasks; index += gridDim.x * WARPS)
+    u8* const ring = shared_memory + warp * (STAGES * STAGE_BYTES);
+    const bool has_tickets = p.numFirstTasks == 0;
+    int index = has_tickets && lane == 0 ? take_ticket(p) : blockIdx.x * WARPS + warp, next;
+    if (has_tickets) index = shuffle_from(index, 0);
+    for (; index < num_tasks; index = next)
     {
+        next = has_tickets && lane == 0 ? take_ticket(p) : index + gridDim.x * WARPS;
         Task task = task_of(p, index / p.numKvHeads, index % p.numKvHeads, 0, lane);
         u32 queries[PADDED_DIM / 16][2];
         float query_scale = 1.0f;
@@ -195,13 +199,17 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
         start_vectors(p, task, lane, query_scale, v);
         while (true)
         {
-            for (int slice = task.first_slice; slice < task.end_slice; slice++)
+            for (int ahead = task.first_slice; ahead < task.end_slice + STAGES - 1; ahead++)
             {
-                load_slice(p, task, slice, page_of(p, task, slice), lane, shared_address(stage));
+                if (ahead < task.end_slice)
+                    load_slice(p, task, ahead, page_of(p, task, ahead), lane, shared_address(ring + ahead % STAGES * STAGE_BYTES));
                 copy_commit();
-                copy_wait<0>();
+                const int slice = ahead - (STAGES - 1);
+                if (slice < task.first_slice) continue;
+                copy_wait<STAGES - 1>();
                 warp_barrier();
-                add_slice(p, v, queries, slice * SLOTS - task.item.firstSlot, task.item.numKeys, lane, shared_address(stage));
+                add_slice(
+                    p, v, queries, slice * SLOTS - task.item.firstSlot, task.item.numKeys, lane, shared_address(ring + slice % STAGES * STAGE_BYTES));
                 warp_barrier();
             }
             if (task.next == 0) break;
@@ -209,7 +217,8 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
             set_keys(p, task, lane, v);
         }
         add_lanes(v);
-        store_warp(p, task, v, lane, stage);
+        store_warp(p, task, v, lane, ring);
+        if (has_tickets) next = shuffle_from(next, 0);
     }
 }
 #endif
@@ -217,10 +226,11 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
 extern "C" __global__ void __launch_bounds__(WARPS * 32, MIN_BLOCKS) attention_sequence(const AttentionParameters p)
 {
     run(p, *p.numItems * p.numKvHeads, threadIdx.x / 32, threadIdx.x % 32);
-#if TASK_WARPS > 1
-    // The last block leaves the counters as it found them.
-    if (threadIdx.x == 0 && atomicInc((u32*)p.tickets + 1, gridDim.x - 1) == gridDim.x - 1) p.tickets[0] = 0;
+#if TASK_WARPS == 1
+    if (p.numFirstTasks == 0) __syncthreads();
 #endif
+    // The last block leaves the counters as it found them.
+    if ((TASK_WARPS > 1 || p.numFirstTasks == 0) && threadIdx.x == 0 && atomicInc((u32*)p.tickets + 1, gridDim.x - 1) == gridDim.x - 1) p.tickets[0] = 0;
     launch_dependents();
     // Whatever follows this kernel follows the nodes' too.
     wait_for_dependency();

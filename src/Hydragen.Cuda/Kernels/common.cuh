@@ -124,7 +124,7 @@ struct AttentionParameters
     float scale;
     float softCap;               // 0: none
     float scaleBase2;            // scale * log2 e
-    int numFirstTasks;           // blocks whose first task is that of their number; the others take tickets from the start
+    int numFirstTasks;           // blocks whose first task is that of their number; the others take tickets from the start; single warps: 0 or all
 };
 
 // The row of a vector: vector / groupSize, exact below 2^24 as long as groups are at most 128.

@@ -3,7 +3,6 @@
 #include "vectors.cuh"
 
 
-#define STAGES (TASK_WARPS > 1 ? 2 : 1)
 #define MAX_VECTORS 8
 #define SLOTS (IS_BYTE ? 32 : 16)
 #define KEY_TILES (SLOTS / 16)
@@ -15,7 +14,7 @@
 #define SUMS_OFFSET (MAX_VECTORS * RESULT_STRIDE * 4)
 #define DIM_TILES (PADDED_DIM / 16)
 // Blocks of a multiprocessor; large heads need the registers of several.
-#define MIN_BLOCKS (HEAD_DIM > 128 ? 1 : TASK_WARPS > 1 || LOGIT_OPTIONS || IS_BYTE || HEAD_DIM % 64 != 0 ? 3 : 4)
+#define MIN_BLOCKS (HEAD_DIM > 128 ? 1 : STAGES > 1 || LOGIT_OPTIONS || IS_BYTE || HEAD_DIM % 64 != 0 ? 3 : 4)
 
 // An item of a task, and the slices of a warp in it, counted from the slice with slot 0 of the item's first page.
 struct Task
