@@ -258,8 +258,8 @@ public sealed partial class CudaBackend : IComputeBackend
             bool hasLoneWarps = itemClass != ItemClass.Sequence;
             long numBlocks = hasLoneWarps ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
             long maxBlocks = (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor;
-            // Where each block has one task at most, and all start at once, it need not ask for it; single warps ask only where blocks start late.
-            if (!isBesideNodes && (hasLoneWarps || numBlocks <= maxBlocks)) parameters.NumFirstTasks = (int)numBlocks;
+            // Where each block has one task at most, and all start at once, it need not ask for it.
+            if (hasLoneWarps ? !isBesideNodes || !_work.Work.TakesTickets(kind) : !isBesideNodes && numBlocks <= maxBlocks) parameters.NumFirstTasks = (int)numBlocks;
             numBlocks = Math.Min(numBlocks, maxBlocks);
             kernel.Launch(numBlocks, 1, parameters, startsEarly: isBesideNodes);
             isBesideNodes = false;

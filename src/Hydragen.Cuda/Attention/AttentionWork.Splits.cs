@@ -8,6 +8,9 @@ internal sealed partial class AttentionWork
     // How much longer one warp needs for a page than four (measured on an H200).
     private const double LoneWarpFactor = 1.6;
 
+    // Those that a multiprocessor has.
+    private const int LoneWarps = 12;
+
     private void ChooseSplits(AttentionShape shape)
     {
         double secondsPerPart = SecondsPerPart(shape), sequenceBytes = 0;
@@ -26,8 +29,8 @@ internal sealed partial class AttentionWork
             AttentionSegment segment = _plan.Segments[i];
             if (segment.NumKeys == 0 || IsFolded(i)) continue;
             ItemClass itemClass = ClassOf(i);
-            int kind = (int)KindOf(i), vectorsPerItem = VectorsPerItem(i, itemClass);
-            long numTiles = ((long)segment.NumRows * _groupSize + vectorsPerItem - 1) / vectorsPerItem * shape.NumKvHeads;
+            int kind = (int)KindOf(i);
+            long numTiles = CountTiles(i, itemClass) * shape.NumKvHeads;
             pages[ListOf(itemClass, (PageKind)kind)] += numTiles * segment.NumPages;
             if (itemClass is ItemClass.Sequence or ItemClass.ShortSequence or ItemClass.CrowdedSequence)
             {
@@ -49,6 +52,11 @@ internal sealed partial class AttentionWork
         // The kernels of both kinds run one after the other, and only the last of the nodes beside the first of the sequences.
         int shared = Array.FindIndex(nodes, balance => !balance.IsEmpty);
         if (shared < 0 || Array.FindLastIndex(nodes, balance => !balance.IsEmpty) != shared) return;
+        // Sequences without tickets are given to blocks before it is known when these start.
+        for (int kind = 0; kind < _readings.Length; kind++)
+        {
+            if (!_takesTickets[kind] && !sequences[kind].IsEmpty) return;
+        }
         ShareMultiprocessors(nodes[shared], ListOf(ItemClass.WideNode, (PageKind)shared), secondsPerPart, numMultiprocessors =>
         {
             double seconds = 0;
@@ -59,7 +67,7 @@ internal sealed partial class AttentionWork
     }
 
     /// <summary>Blocks, or warps where each has tasks of its own, that compute sequences on a multiprocessor.</summary>
-    private int ReadersOn(int kind) => _sequenceClasses[kind] == ItemClass.Sequence ? SequenceBlocks : SequenceRule.WarpsAhead;
+    private int ReadersOn(int kind) => _sequenceClasses[kind] == ItemClass.Sequence ? SequenceBlocks : LoneWarps;
 
     /// <summary>
     /// Nodes are bound by arithmetic and sequences by memory, so they run side by side: blocks of the node kernel have a multiprocessor each,

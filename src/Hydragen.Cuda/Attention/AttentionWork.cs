@@ -32,6 +32,7 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
     private readonly List<AttentionItem>[] _waveItems = [.. Enumerable.Range(0, MaxLists).Select(_ => new List<AttentionItem>())];
     private readonly List<AttentionItem>[] _nextItems = [[], []];
     private readonly ItemClass[] _sequenceClasses = new ItemClass[2];
+    private readonly bool[] _takesTickets = new bool[2];
     private readonly SegmentRoutes _routes = new();
     private int[] _numParts = [], _firstSlots = [], _numAssigned = [], _partSlots = [], _segmentParts = [];
     private AttentionPlan _plan = null!;
@@ -116,7 +117,7 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
         if (mixed is not null) FindKinds(mixed);
         _costs = [.. readings.Select(reading => CostsOf(shape, reading))];
         if (!_isScalar) _routes.Decide(plan, _costs[0], _costs[^1], readings.Length == 1 ? [] : _kinds);
-        for (int kind = 0; kind < readings.Length; kind++) _sequenceClasses[kind] = ChooseSequenceClass((PageKind)kind);
+        for (int kind = 0; kind < readings.Length; kind++) ChooseSequenceClass(kind);
         ChooseSplits(shape);
         CountParts();
         Ensure(ref _firstSlots, plan.NumRows);
@@ -130,6 +131,9 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
 
     /// <summary>Whether any task goes on with another item.</summary>
     public bool HasNextItems { get; private set; }
+
+    /// <summary>Whether blocks that compute sequences ask for each task, so that they may start when others make room.</summary>
+    public bool TakesTickets(PageKind kind) => _takesTickets[(int)kind];
 
     private PageKind KindOf(int segment) => _readings.Length == 1 ? PageKind.Suffix : _kinds[segment];
 
@@ -163,22 +167,34 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
     private double SecondsPerPart(AttentionShape shape) => 2 * BytesPerSlot(shape) / rates.Bytes;
 
     // One class for all of a kind: a launch more would cost more than it gains.
-    private ItemClass ChooseSequenceClass(PageKind kind)
+    private void ChooseSequenceClass(int kind)
     {
-        if (_isScalar) return ItemClass.Sequence;
+        (_sequenceClasses[kind], _takesTickets[kind]) = (ItemClass.Sequence, false);
+        if (_isScalar) return;
         long numTasks = 0, numKeys = 0;
         int longest = 0;
+        bool isBesideNodes = false;
         for (int i = 0; i < _plan.Segments.Length; i++)
         {
             AttentionSegment segment = _plan.Segments[i];
-            if (KindOf(i) != kind || !_routes.IsSequence(i) || segment.NumKeys == 0) continue;
-            int perItem = VectorsPerItem(i, ItemClass.Sequence), keys = segment.NumKeys + CountFolded(i).Keys;
-            long tasks = ((long)segment.NumRows * _groupSize + perItem - 1) / perItem * _numKvHeads;
+            if (segment.NumKeys == 0 || IsFolded(i)) continue;
+            isBesideNodes |= !_routes.IsSequence(i) && ClassOf(i) == ItemClass.WideNode;
+            if ((int)KindOf(i) != kind || !_routes.IsSequence(i)) continue;
+            int keys = segment.NumKeys + CountFolded(i).Keys;
+            long tasks = CountTiles(i, ItemClass.Sequence) * _numKvHeads;
             numTasks += tasks;
             numKeys += tasks * keys;
             longest = Math.Max(longest, keys);
         }
-        return numTasks == 0 ? ItemClass.Sequence : _costs[(int)kind].Rule.ClassOf(numTasks, longest, (double)numKeys / numTasks);
+        if (numTasks == 0) return;
+        _sequenceClasses[kind] = _costs[kind].Rule.ClassOf(numTasks, longest, (double)numKeys / numTasks, isBesideNodes);
+        _takesTickets[kind] = _sequenceClasses[kind] == ItemClass.Sequence || longest > SequenceRule.ShortKeys;
+    }
+
+    private long CountTiles(int segment, ItemClass itemClass)
+    {
+        int perItem = VectorsPerItem(segment, itemClass);
+        return ((long)_plan.Segments[segment].NumRows * _groupSize + perItem - 1) / perItem;
     }
 
     private (int Keys, int Pages) CountFolded(int segment)

@@ -111,6 +111,7 @@ internal sealed class DeviceWork(CudaDevice device, long maxWorkspaceBytes) : ID
     public void AddTo(List<long> key)
     {
         key.AddRange([_items, Pages, RowPositions, PartSlots, _mergeRows, _counts, PartOutput, PartSums, Work.Waves.Count, Work.NumNodeBlocks, Work.HasNextItems ? 1 : 0]);
+        for (int kind = 0; kind < Work.NumLists / AttentionKernels.NumClasses; kind++) key.Add(Work.TakesTickets((PageKind)kind) ? 1 : 0);
         for (int wave = 0; wave < Work.Waves.Count; wave++)
         {
             for (int i = 0; i < Work.NumLists; i++)

@@ -168,7 +168,7 @@ internal sealed class SegmentRoutes
         double rounds = numTasks / (_costs.NumMultiprocessors * _costs.BlocksPerMultiprocessor);
         double numOthers = Math.Min(1, (Math.Ceiling(numTasks / _costs.NumMultiprocessors) - 1) / Math.Max(1, _costs.BlocksPerMultiprocessor - 1));
         int numKeys = segment.NumKeys + owner.NumKeys;
-        bool isShort = _costs.Rule.ClassOf(numTasks, numKeys, numKeys) != ItemClass.Sequence;
+        bool isShort = _costs.Rule.ClassOf(numTasks, numKeys, numKeys, isBesideNodes: false) != ItemClass.Sequence;
         double pages = isShort || rounds > ManyRounds ? Math.Max(LoneShare, rounds) : rounds > 1 ? Math.Ceiling(rounds) : LoneShare + (1 - LoneShare) * numOthers;
         pages *= Math.Ceiling(segment.NumKeys / SlotsPerStep) * SlotsPerStep / KvCache.PageSize;
         return pages * _costs.SequencePage + SecondsPerItem * Math.Max(1, rounds);

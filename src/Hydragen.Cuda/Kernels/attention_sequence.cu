@@ -3,7 +3,7 @@
 // warps share a task: they take turns at its slices of SLOTS slots, each with its own softmax, and meet once at the end. While they compute a
 // slice the next one, be it of the next task, is on its way; single warps load ahead in their task only, or are so many that they need not.
 // Grid: any number of blocks of WARPS * 32 threads, which share all tasks by tickets; single warps have a fixed share where all blocks start
-// together. STORAGE is a 16-bit type, also that of the queries, or bytes, which meet 16-bit queries as FP16.
+// together, or do not load ahead. STORAGE is a 16-bit type, also that of the queries, or bytes, which meet 16-bit queries as FP16.
 // Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), STAGES (2; 1 for single warps that do not load ahead), HAS_NEXT (whether items may name a next), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that
 // is not positive).
 // Dynamic shared memory: for each warp STAGES slices of keys, values and their scales; a stage also holds results, outputs FP32
@@ -89,6 +89,9 @@ DEVICE void add_lanes(Vectors& v)
         for (int mask = 4; mask <= 16; mask *= 2) v.sums[j] += shuffle_xor(v.sums[j], mask);
     }
 }
+
+// Single warps that do not load ahead have a fixed share.
+DEVICE bool takes_tickets(const AttentionParameters& p) { return TASK_WARPS > 1 || (STAGES > 1 && p.numFirstTasks == 0); }
 
 DEVICE int take_ticket(const AttentionParameters& p) { return p.numFirstTasks + atomicAdd(p.tickets, 1); }
 
@@ -185,12 +188,12 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
 DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
 {
     u8* const ring = shared_memory + warp * (STAGES * STAGE_BYTES);
-    const bool has_tickets = p.numFirstTasks == 0;
-    int index = has_tickets && lane == 0 ? take_ticket(p) : blockIdx.x * WARPS + warp, next;
+    const bool has_tickets = takes_tickets(p);
+    int index = has_tickets && lane == 0 ? take_ticket(p) : blockIdx.x * WARPS + warp, next = 0;
     if (has_tickets) index = shuffle_from(index, 0);
     for (; index < num_tasks; index = next)
     {
-        next = has_tickets && lane == 0 ? take_ticket(p) : index + gridDim.x * WARPS;
+        if (has_tickets && lane == 0) next = take_ticket(p);
         Task task = task_of(p, index / p.numKvHeads, index % p.numKvHeads, 0, lane);
         u32 queries[PADDED_DIM / 16][2];
         float query_scale = 1.0f;
@@ -218,7 +221,7 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
         }
         add_lanes(v);
         store_warp(p, task, v, lane, ring);
-        if (has_tickets) next = shuffle_from(next, 0);
+        next = has_tickets ? shuffle_from(next, 0) : index + gridDim.x * WARPS;
     }
 }
 #endif
@@ -227,10 +230,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, MIN_BLOCKS) attention_s
 {
     run(p, *p.numItems * p.numKvHeads, threadIdx.x / 32, threadIdx.x % 32);
 #if TASK_WARPS == 1
-    if (p.numFirstTasks == 0) __syncthreads();
+    if (takes_tickets(p)) __syncthreads();
 #endif
     // The last block leaves the counters as it found them.
-    if ((TASK_WARPS > 1 || p.numFirstTasks == 0) && threadIdx.x == 0 && atomicInc((u32*)p.tickets + 1, gridDim.x - 1) == gridDim.x - 1) p.tickets[0] = 0;
+    if (takes_tickets(p) && threadIdx.x == 0 && atomicInc((u32*)p.tickets + 1, gridDim.x - 1) == gridDim.x - 1) p.tickets[0] = 0;
     launch_dependents();
     // Whatever follows this kernel follows the nodes' too.
     wait_for_dependency();
