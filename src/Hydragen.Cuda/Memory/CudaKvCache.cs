@@ -11,8 +11,9 @@ internal sealed class CudaKvCache : KvCache
     // Tokens that travel to the device at once.
     private const int TokensPerPiece = 4096;
 
-    // The driver rounds memory up to 2 MiB; what is given back for another kind of pages should not be much more than is needed.
-    private const int PagesPerMixedChunk = 16;
+    // The driver rounds memory up to 2 MiB, so pages of few layers come in larger chunks; what is given back for another kind of pages should
+    // not be much more than is needed.
+    private const int MinPagesPerMixedChunk = 16, PageLayersPerMixedChunk = 256;
 
     private readonly CudaDevice _device;
     private readonly KernelLibrary _kernels;
@@ -96,7 +97,7 @@ internal sealed class CudaKvCache : KvCache
         }
     }
 
-    protected override int PagesPerChunk(int numMissing) => Shape.IsMixed ? PagesPerMixedChunk : numMissing;
+    protected override int PagesPerChunk(int numMissing) => Shape.IsMixed ? Math.Max(MinPagesPerMixedChunk, PageLayersPerMixedChunk / Shape.NumLayers) : numMissing;
 
     protected override IDisposable Allocate(int firstPage, int numPages, PageKind kind)
     {
