@@ -204,11 +204,11 @@ DEVICE void run(const AttentionParameters& p, int num_tasks, int warp, int lane)
         {
             for (int ahead = task.first_slice; ahead < task.end_slice + STAGES - 1; ahead++)
             {
-                if (ahead < task.end_slice)
+                if (STAGES == 1 || ahead < task.end_slice)
                     load_slice(p, task, ahead, page_of(p, task, ahead), lane, shared_address(ring + ahead % STAGES * STAGE_BYTES));
                 copy_commit();
                 const int slice = ahead - (STAGES - 1);
-                if (slice < task.first_slice) continue;
+                if (STAGES > 1 && slice < task.first_slice) continue;
                 copy_wait<STAGES - 1>();
                 warp_barrier();
                 add_slice(
