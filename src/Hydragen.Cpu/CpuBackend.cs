@@ -217,6 +217,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
         RotaryAppendJob job = _operators.RotaryAppend;
         job.Cache = Check.Cache(cache, layer, shape);
         job.Cache.CheckSlots(slots);
+        job.Cache.BeginAppend();
         foreach (int position in positions)
         {
             if (position < 0) throw new ArgumentOutOfRangeException(nameof(positions), position, "Positions cannot be negative.");
@@ -284,6 +285,7 @@ public sealed unsafe class CpuBackend : IComputeBackend
             kernel.Cache = pages;
             kernel.Layout = pages.LayoutOf(kind);
             kernel.Layer = layer;
+            kernel.Kind = kind;
             kernel.Query = source.Pointer;
             kernel.QueryType = source.ElementType;
             kernel.Output = result.Pointer;

@@ -29,11 +29,13 @@ public sealed partial class CudaBackend
         CudaKvCache cache = Check.Cache(decodeStep.Cache, 0, decodeStep.Heads);
         cache.CheckSlots(decodeStep.Slots, allowsNone: true);
         _device.MakeCurrent();
+        cache.BeginAppend();
         operators.Prepare(decodeStep, cache);
         PrepareAttention(decodeStep.Plan, decodeStep.Heads, decodeStep.QueryType, cache);
         _stepKey.Clear();
         _work.AddTo(_stepKey);
         _stepKey.Add(operators.Stores);
+        _stepKey.AddRange([cache.ScalesAddress(0), cache.ScalesAddress(0, PageKind.Prefix)]);
         // One kernel for all rows, also where some are chosen apart from others: which, must follow from the key.
         _stepDraws = !TokenChoice.AreGreedy(decodeStep.Choices);
         long kind = (_stepDraws ? 1 : 0) + (decodeStep.HasLogProbabilities ? 2 : 0);

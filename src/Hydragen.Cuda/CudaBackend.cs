@@ -214,6 +214,7 @@ public sealed partial class CudaBackend : IComputeBackend
             for (int kind = 0; kind < kinds.Length; kind++)
             {
                 parameters.LayerOffset = cache.LayerOffset(layer, (PageKind)kind);
+                parameters.Scales = cache.ScalesAddress(layer, (PageKind)kind);
                 LaunchItems(index, itemClass, (PageKind)kind, kinds[kind], hasLogitOptions, shape, parameters, ref isBesideNodes);
             }
         }

@@ -88,6 +88,12 @@ public sealed class OperatorTests
             using DeviceBuffer input = backend.Allocate(ElementType.Float32, rows.Length), query = backend.Allocate(ElementType.BFloat16, slots.Length * 6 * headDim);
             input.Upload(rows);
             using KvCache appended = backend.CreateKvCache(new KvCacheShape(1, 3, headDim, type), 3), written = backend.CreateKvCache(appended.Shape, 3);
+            if (type.IsFloat8())
+            {
+                KvScale[] scales = [new(16, 2), KvScale.One, new(1, 1 << 20)];
+                appended.SetScales(PageKind.Suffix, scales);
+                written.SetScales(PageKind.Suffix, scales);
+            }
             backend.RotaryAppend(input, shape, null, null, slots, slots, appended, 0, query);
             float[] Part(int first) => [.. Enumerable.Range(0, slots.Length).SelectMany(row => rows.AsSpan(row * rowSize + first * headDim, tokenSize).ToArray())];
             written.Write(0, slots, Part(6), Part(9));

@@ -13,6 +13,8 @@ public sealed class PagesOnly(KvCacheShape shape, int pagesPerChunk = 0) : KvCac
 
     public override void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value) => throw new NotSupportedException();
 
+    public override void FindLargest(int layer, ReadOnlySpan<int> slots, Span<KvMagnitude> largest) => throw new NotSupportedException();
+
     protected override int PagesPerChunk(int numMissing) => pagesPerChunk > 0 ? pagesPerChunk : numMissing;
 
     protected override IDisposable Allocate(int firstPage, int numPages, PageKind kind) => Stream.Null;

@@ -43,6 +43,9 @@ public sealed class Scenario
 
     public float QueryScale { get; init; } = 1;
 
+    /// <summary>Of each key/value head, in pages of FP8; null for none.</summary>
+    public KvScale[]? Scales { get; private init; }
+
     public int NumSparePages { get; init; } = 2;
 
     public float[] Query { get; private set; } = [];
@@ -166,6 +169,33 @@ public sealed class Scenario
         };
     }
 
+    /// <summary>
+    /// The same with the keys and values of each head multiplied with scales that FP8 pages divide them by, and queries divided by those of their
+    /// keys: products are the same, and results are those of this scenario times the scales of their values.
+    /// </summary>
+    public Scenario Scaled(params KvScale[] scales)
+    {
+        float[] Times(float[] values, int numHeads, Func<int, float> factor) =>
+            [.. values.Select((value, i) => value * factor(i / Shape.HeadDim % numHeads))];
+        return new Scenario(Shape, 0)
+        {
+            Options = Options,
+            KvType = KvType,
+            PrefixKvType = PrefixKvType,
+            QueryType = QueryType,
+            OutputType = OutputType,
+            Scales = scales,
+            Query = Times(Query, Shape.NumHeads, head => 1 / scales[head / Shape.GroupSize].Key),
+            Key = Times(Key, Shape.NumKvHeads, head => scales[head].Key),
+            Value = Times(Value, Shape.NumKvHeads, head => scales[head].Value),
+            NumPages = NumPages,
+            _isOwned = _isOwned,
+            _kinds = _kinds,
+            Nodes = Nodes,
+            Sequences = Sequences,
+        };
+    }
+
     /// <summary>The only sequence while a part of its queries is computed: what comes after them is not in the cache yet, and NaN here.</summary>
     /// <param name="firstQuery">First query of the part.</param>
     /// <param name="numQueries">Queries of the part.</param>
@@ -211,7 +241,7 @@ public sealed class Scenario
     public float[] Stored(float[] values)
     {
         float[] stored = [.. values];
-        ForEachPage(stored, KvRounding.Round);
+        ForEachPage(stored, (page, headDim, type) => KvRounding.Round(page, headDim, type));
         return stored;
     }
 
@@ -249,6 +279,10 @@ public sealed class Scenario
     {
         KvCache cache = backend.CreateKvCache(CacheShape, 0);
         MakePages(cache);
+        foreach (PageKind kind in (PageKind[])[PageKind.Suffix, PageKind.Prefix])
+        {
+            if (Scales is not null && CacheShape.TypeOf(kind).IsFloat8()) cache.SetScales(kind, [.. Scales, .. Scales]);
+        }
         int[] slots = Enumerable.Range(0, _isOwned.Length).ToArray();
         var poison = new float[Key.Length];
         Array.Fill(poison, float.NaN);

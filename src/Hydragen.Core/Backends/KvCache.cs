@@ -6,7 +6,7 @@ namespace Hydragen.Core;
 /// layout. Where prefixes have a type of their own (<see cref="KvCacheShape.IsMixed"/>), a page has a kind from its beginning to its end.
 /// Not thread-safe; calls are ordered with the operators of the backend that made it.
 /// </summary>
-public abstract class KvCache : IDisposable
+public abstract partial class KvCache : IDisposable
 {
     /// <summary>Tokens of a page.</summary>
     public const int PageSize = 64;

@@ -40,6 +40,9 @@ public static class ElementTypes
     /// <summary>Whether an element is a byte, which only KV caches hold.</summary>
     public static bool IsByte(this ElementType type) => type is ElementType.Int8 or ElementType.Float8E4M3 or ElementType.Float8E5M2;
 
+    /// <summary>Whether an element is FP8.</summary>
+    public static bool IsFloat8(this ElementType type) => type is ElementType.Float8E4M3 or ElementType.Float8E5M2;
+
     /// <summary>Bytes that one element takes, without the scale that it may share with others.</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="type"/> is not a defined value.</exception>
     public static int SizeInBytes(this ElementType type) => type switch

@@ -52,6 +52,11 @@ public static class Float8Bits
         return (byte)(sign | Math.Min(rounded, largest));
     }
 
+    /// <summary>The largest number: 448 or 57,344.</summary>
+    /// <param name="type"><see cref="ElementType.Float8E4M3"/> or <see cref="ElementType.Float8E5M2"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The type is another.</exception>
+    public static float LargestOf(ElementType type) => ToSingle(Format(type) == ElementType.Float8E4M3 ? LargestE4M3 : LargestE5M2, type);
+
     private static ElementType Format(ElementType type) => type is ElementType.Float8E4M3 or ElementType.Float8E5M2 ? type
         : throw new ArgumentOutOfRangeException(nameof(type), type, "The type must be Float8E4M3 or Float8E5M2.");
 }

@@ -16,6 +16,9 @@ internal unsafe struct PairBlock
     public readonly ushort* Weights, VectorWeights, Pages;
     public readonly int* Positions, Lows, Highs;
     public readonly int NumVectors, QueryStride, SumSize;
+
+    /// <summary>What products of queries with keys are multiplied with.</summary>
+    public float LogitScale;
     public int FirstPosition = int.MaxValue, LastPosition = -1;
 
     public PairBlock(int numVectors, int headDim, byte* scratch)

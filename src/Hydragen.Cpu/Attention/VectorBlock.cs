@@ -17,6 +17,9 @@ internal unsafe struct VectorBlock
     public readonly float* Scores, Sums, Weights, Queries, Max, Slopes, Scales, Page, PageSums;
     public readonly int* Positions;
     public readonly int NumVectors, SumStride;
+
+    /// <summary>What products of queries with keys are multiplied with.</summary>
+    public float LogitScale;
     public int FirstPosition = int.MaxValue, LastPosition = -1;
 
     public VectorBlock(int numVectors, int headDim, float* scratch)

@@ -14,8 +14,9 @@ internal abstract unsafe class ByteConverter
     /// <param name="type">A type whose elements are bytes.</param>
     /// <param name="count">Elements.</param>
     /// <param name="destination">Receives <c>[count]</c> bytes.</param>
+    /// <param name="factor">What elements of FP8 are multiplied with first.</param>
     /// <returns>The scale; 1 for types without.</returns>
-    public abstract Half FromSingle(float* source, ElementType type, nint count, byte* destination);
+    public abstract Half FromSingle(float* source, ElementType type, nint count, byte* destination, float factor = 1);
 
     /// <summary>Widens scales of INT8, multiplied by what levels were divided by.</summary>
     /// <param name="source">The scales.</param>
@@ -45,15 +46,15 @@ internal sealed unsafe class ByteConverter<S, V> : ByteConverter
     private static bool UsesTable => S.Lanes == TileShape.StripWidth && ByteTable.IsSupported;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override Half FromSingle(float* source, ElementType type, nint count, byte* destination)
+    public override Half FromSingle(float* source, ElementType type, nint count, byte* destination, float factor = 1)
     {
         switch (type)
         {
             case ElementType.Float8E4M3:
-                Encode<Float8E4M3Format>(source, 1, count, destination);
+                Encode<Float8E4M3Format>(source, factor, count, destination);
                 return Half.One;
             case ElementType.Float8E5M2:
-                Encode<Float8E5M2Format>(source, 1, count, destination);
+                Encode<Float8E5M2Format>(source, factor, count, destination);
                 return Half.One;
             default:
                 Half scale = Int8Levels.ScaleFor(Largest(source, count));
@@ -115,6 +116,7 @@ internal sealed unsafe class ByteConverter<S, V> : ByteConverter
         {
             V value = Partial<S, V>.Load<Float32Storage>((byte*)source, (int)i, (int)(count - i));
             if (typeof(F) == typeof(Int8Format)) value = S.Multiply(S.Max(S.Min(value, S.Broadcast(bound)), S.Broadcast(-bound)), S.Broadcast(factor));
+            else if (factor != 1) value = S.Multiply(value, S.Broadcast(factor));
             V bytes = F.Encode<S, V>(value);
             if (count - i >= S.Lanes)
             {

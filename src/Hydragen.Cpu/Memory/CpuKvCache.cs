@@ -55,6 +55,7 @@ internal sealed unsafe class CpuKvCache : KvCache
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         CheckWrite(layer, slots, key, value);
+        BeginAppend();
         int tokenSize = Shape.NumKvHeads * Shape.HeadDim;
         fixed (int* slotIds = slots)
         fixed (float* keys = key, values = value)
@@ -68,11 +69,29 @@ internal sealed unsafe class CpuKvCache : KvCache
         }
     }
 
+    /// <summary>Called before tokens are stored by <see cref="Append"/>.</summary>
+    public void BeginAppend() => NoteStored();
+
     /// <summary>Stores one head of one token; the slot was checked. Different tokens may be stored at the same time.</summary>
     public void Append(ElementConverter converter, int layer, int kvHead, int slot, float* key, float* value)
     {
-        CpuPageLayout layout = ReferenceEquals(_prefixLayout, _layout) ? _layout : LayoutOf(KindOf(slot / PageSize));
-        layout.Store(converter, (byte*)_pages[slot / PageSize] + layout.HeadOffset(layer, kvHead), slot % PageSize, key, value);
+        PageKind kind = ReferenceEquals(_prefixLayout, _layout) ? PageKind.Suffix : KindOf(slot / PageSize);
+        CpuPageLayout layout = LayoutOf(kind);
+        layout.Store(converter, (byte*)_pages[slot / PageSize] + layout.HeadOffset(layer, kvHead), slot % PageSize, key, value, ScaleOf(kind, layer, kvHead));
+    }
+
+    public override void FindLargest(int layer, ReadOnlySpan<int> slots, Span<KvMagnitude> largest)
+    {
+        CheckFindLargest(layer, slots, largest);
+        largest.Clear();
+        for (int kvHead = 0; kvHead < largest.Length; kvHead++)
+        {
+            foreach (int slot in slots)
+            {
+                CpuPageLayout layout = LayoutOf(KindOf(slot / PageSize));
+                largest[kvHead] = largest[kvHead].Max(layout.Largest((byte*)_pages[slot / PageSize] + layout.HeadOffset(layer, kvHead), slot % PageSize));
+            }
+        }
     }
 
     protected override int PagesPerChunk(int numMissing) => Shape.IsMixed ? 1 : (int)Math.Clamp(ChunkBytes / BytesPerPage, 1, 1024);

@@ -63,8 +63,9 @@ internal sealed unsafe class CpuPageLayout
     /// <param name="token">The token's slot in the page.</param>
     /// <param name="key">FP32 <c>[headDim]</c>.</param>
     /// <param name="value">FP32 <c>[headDim]</c>.</param>
+    /// <param name="scale">What they are divided by; 1 for types other than FP8.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Store(ElementConverter converter, byte* head, int token, float* key, float* value)
+    public void Store(ElementConverter converter, byte* head, int token, float* key, float* value, KvScale scale)
     {
         switch (ElementType)
         {
@@ -79,8 +80,8 @@ internal sealed unsafe class CpuPageLayout
                 break;
             default:
                 byte* bytes = stackalloc byte[2 * AttentionShape.MaxHeadDim];
-                Half keyScale = converter.Bytes.FromSingle(key, ElementType, _headDim, bytes);
-                Half valueScale = converter.Bytes.FromSingle(value, ElementType, _headDim, bytes + _headDim);
+                Half keyScale = converter.Bytes.FromSingle(key, ElementType, _headDim, bytes, 1 / scale.Key);
+                Half valueScale = converter.Bytes.FromSingle(value, ElementType, _headDim, bytes + _headDim, 1 / scale.Value);
                 Scatter(head, token, bytes, bytes + _headDim);
                 if (HasScales) (Scales(head, 0)[token], Scales(head, 1)[token]) = (keyScale, valueScale);
                 break;
@@ -107,6 +108,25 @@ internal sealed unsafe class CpuPageLayout
             }
         }
     }
+
+    /// <summary>The largest finite magnitudes of a token's key and value of a head; not of bytes.</summary>
+    public KvMagnitude Largest(byte* head, int token)
+    {
+        var largest = default(KvMagnitude);
+        for (int element = 0; element < _headDim; element++)
+        {
+            float key = MathF.Abs(Read(head, KeyIndex(token, element))), value = MathF.Abs(Read(head + ValueOffset, ValueIndex(token, element)));
+            largest = largest.Max(new KvMagnitude(float.IsFinite(key) ? key : 0, float.IsFinite(value) ? value : 0));
+        }
+        return largest;
+    }
+
+    private float Read(byte* elements, nint index) => ElementType switch
+    {
+        ElementType.Float32 => ((float*)elements)[index],
+        ElementType.BFloat16 => BFloat16Bits.ToSingle(((ushort*)elements)[index]),
+        _ => (float)((Half*)elements)[index],
+    };
 
     /// <summary>The scales of a head's keys (0) or values (1), <c>[64]</c>.</summary>
     private Half* Scales(byte* head, int kind) => (Half*)(head + ScaleOffset) + kind * KvCache.PageSize;

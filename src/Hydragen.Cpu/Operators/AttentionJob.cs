@@ -20,6 +20,9 @@ internal abstract unsafe class AttentionJob : Job
     /// <summary>Layout of the pages that the items read.</summary>
     public CpuPageLayout Layout = null!;
     public int Layer;
+
+    /// <summary>Kind of those pages.</summary>
+    public PageKind Kind;
     public byte* Query;
     public ElementType QueryType;
     public byte* Output;
@@ -72,11 +75,14 @@ internal abstract unsafe class AttentionJob : Job
         return low < high ? (low, high) : (0, 0);
     }
 
+    /// <summary>What the products of queries with the keys of a head are multiplied with.</summary>
+    protected float LogitScaleOf(int kvHead) => Options.ScaleFor(Shape.HeadDim) * Cache.ScaleOf(Kind, Layer, kvHead).Key;
+
     /// <summary>Hands over a vector's result: to the workspace if its row has several parts, divided to the output otherwise.</summary>
     /// <param name="item">The item.</param>
     /// <param name="segment">Its segment.</param>
     /// <param name="vector">Which of its vectors.</param>
-    /// <param name="sums">FP32 <c>[headDim]</c>: Σ weight · value; overwritten.</param>
+    /// <param name="sums">FP32 <c>[headDim]</c>: Σ weight · value, without the scale of the head's values; overwritten.</param>
     /// <param name="weight">Σ weight.</param>
     /// <param name="maxBase2">What the weights are relative to.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -85,6 +91,8 @@ internal abstract unsafe class AttentionJob : Job
         (int row, int head) = Locate(item, segment, vector);
         if (!AttentionWork.HasPart(segment, item.Split, Work.Plan.RowPositions[row])) return;
         int numParts = Work.PartsOf(row), headDim = Shape.HeadDim;
+        float valueScale = Cache.ScaleOf(Kind, Layer, item.KvHead).Value;
+        for (int i = 0; valueScale != 1 && i < headDim; i++) sums[i] *= valueScale;
         if (numParts > 1)
         {
             nint slot = Work.FirstSlotOf(row) + head * numParts + Work.FirstPartOf(item.Segment, row) + item.Split;

@@ -94,7 +94,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
                     else FindAhead(item, nextItem, pages[..endPage], page + numPages, fetched);
                     int numDone = fused!.Run(
                         block.State, block.Fused, block.Sums, block.Lanes, item.NumVectors, wholeUnits[..numPages], fetched, blockIndex,
-                        isFirst: units != (page, numWhole), KvCache.PageSize * Shape.HeadDim * sizeof(ushort), Options.ScaleFor(Shape.HeadDim) * Log2E);
+                        isFirst: units != (page, numWhole), KvCache.PageSize * Shape.HeadDim * sizeof(ushort), block.LogitScale * Log2E);
                     units = (page, numWhole);
                     page += unitPages * numDone;
                     if (page >= endPage) break;
@@ -202,6 +202,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
             block.LastPosition = Math.Max(block.LastPosition, position);
             block.Slopes[i] = slopes.IsEmpty ? 0 : slopes[head];
         }
+        block.LogitScale = LogitScaleOf(item.KvHead);
         new Span<float>(block.References, PairBlock.Rows).Fill(float.NegativeInfinity);
         int padded = (item.NumVectors + product.RowMultiple - 1) / product.RowMultiple * product.RowMultiple;
         new Span<byte>(block.Queries + item.NumVectors * block.QueryStride, (padded - item.NumVectors) * block.QueryStride).Clear();
@@ -254,7 +255,7 @@ internal sealed unsafe class PairAttentionJob(PairProduct product, PairProduct? 
     private void Weigh(in PairBlock block, in PairUnit unit)
     {
         bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
-        float scale = Options.ScaleFor(Shape.HeadDim);
+        float scale = block.LogitScale;
         for (int i = 0; i < block.NumVectors; i++)
         {
             float* scores = block.Scores + i * PairSoftmax.MaxUnitKeys;

@@ -98,6 +98,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     {
         int headDim = Shape.HeadDim;
         int elementSize = QueryType.SizeInBytes();
+        block.LogitScale = LogitScaleOf(item.KvHead);
         ReadOnlySpan<float> slopes = Options.AlibiSlopes.Span;
         for (int i = 0; i < item.NumVectors; i++)
         {
@@ -214,7 +215,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
         bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
         if (isPlain && S.Lanes == TileShape.StripWidth && tile.FirstLow == 0 && tile.LastLow == 0 && tile.FirstHigh == KvCache.PageSize)
         {
-            UpdateWhole(block, tile.First, tile.Count, Options.ScaleFor(Shape.HeadDim) * Log2E);
+            UpdateWhole(block, tile.First, tile.Count, block.LogitScale * Log2E);
         }
         else
         {
@@ -340,7 +341,7 @@ internal sealed unsafe class VectorAttentionJob<S, V>(RegisterTile? halfTile = n
     {
         V largest = S.Broadcast(float.NegativeInfinity);
         bool isPlain = Options.LogitSoftCap is null && Options.AlibiSlopes.IsEmpty;
-        float scale = Options.ScaleFor(Shape.HeadDim);
+        float scale = block.LogitScale;
         V factor = S.Broadcast(isPlain ? scale * Log2E : scale);
         bool isPartial = low > begin || high < end;
         for (int i = begin; i < end; i += S.Lanes)

@@ -30,4 +30,5 @@ internal struct AttentionParameters
     public float SoftCap;
     public float ScaleBase2;
     public int NumFirstTasks;
+    public nint Scales;
 }

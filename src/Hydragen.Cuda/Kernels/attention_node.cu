@@ -108,7 +108,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) attention_node(const At
     copy_commit();
     copy_wait<0>();
     __syncthreads();
-    normalise_query(p, shared_memory, query_scales, threadIdx.x, THREADS);
+    normalise_query(p, kv_head, shared_memory, query_scales, threadIdx.x, THREADS);
     __syncthreads();
     pair.scales[0] = query_scales[warp * 16 + lane / 4];
     pair.scales[1] = query_scales[warp * 16 + lane / 4 + 8];

@@ -287,7 +287,7 @@ DEVICE void produce_queries(const AttentionParameters& p, u32 memory, int thread
         copy_wait<0>();
 #if IS_BYTE
         named_barrier(QUERY_PRODUCERS, QUERY_WARPS * 32);
-        normalise_query(p, shared_memory + (queries_at(memory, use) - memory), query_scales_at(use), thread, QUERY_WARPS * 32);
+        normalise_query(p, index % p.numKvHeads, shared_memory + (queries_at(memory, use) - memory), query_scales_at(use), thread, QUERY_WARPS * 32);
 #endif
         async_fence();
         warp_barrier();
@@ -360,7 +360,7 @@ DEVICE void load_first_queries(const AttentionParameters& p, u32 memory)
     copy_wait<0>();
 #if IS_BYTE
     named_barrier(CONSUMERS, CONSUMER_THREADS);
-    normalise_query(p, shared_memory + (queries_at(memory, 0) - memory), query_scales_at(0), thread, CONSUMER_THREADS);
+    normalise_query(p, blockIdx.x % p.numKvHeads, shared_memory + (queries_at(memory, 0) - memory), query_scales_at(0), thread, CONSUMER_THREADS);
 #endif
     async_fence();
     named_barrier(CONSUMERS, CONSUMER_THREADS);

@@ -65,6 +65,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_scalar(con
     const KeyRange visible = visible_keys(p, item, row);
     const float slope = p.alibiSlopes ? p.alibiSlopes[head] : 0.0f;
     const int distance = item.firstPosition - p.rowPositions[row];
+    const float key_scale = head_scale(p.scales, kv_head, 0), value_scale = head_scale(p.scales, kv_head, 1);
     float output[COLUMNS_PER_LANE] = {};
     float maximum = -float_from_bits(INFINITY_BITS), sum = 0.0f;
     // 32 keys at a time, all of one page: a lane scores a key, then adds its columns of all 32 values.
@@ -84,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_scalar(con
 #pragma unroll
                 for (int i = 0; i < ELEMENTS_PER_CHUNK; i++) product += query[chunk * ELEMENTS_PER_CHUNK + i] * elements[i];
             }
-            logit = logit_base2(p, product * scale_of(keys, 0, page_slot + lane), slope, distance + key);
+            logit = logit_base2(p, product * scale_of(keys, 0, page_slot + lane) * key_scale, slope, distance + key);
         }
         float larger = fmaxf(maximum, logit);
 #pragma unroll
@@ -117,6 +118,6 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_scalar(con
     for (int i = 0; i < COLUMNS_PER_LANE; i++)
     {
         int column = i * 32 + lane;
-        if (column < HEAD_DIM) store_output(p, target, column, output[i], reciprocal_of(sum));
+        if (column < HEAD_DIM) store_output(p, target, column, output[i] * value_scale, reciprocal_of(sum));
     }
 }

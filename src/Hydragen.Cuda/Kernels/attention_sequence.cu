@@ -13,6 +13,7 @@
 // Puts a warp's results where others find them. results: a stage of its own that is free.
 DEVICE void share_results(const AttentionParameters& p, const Task& task, const Vectors& v, int lane, u8* results)
 {
+    const float scale = head_scale(p.scales, task.kv_head, 1);
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
@@ -22,8 +23,8 @@ DEVICE void share_results(const AttentionParameters& p, const Task& task, const 
 #pragma unroll
         for (int d = 0; d < DIM_TILES; d++)
         {
-            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 0)] = v.output[d][j];
-            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 1)] = v.output[d][2 + j];
+            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 0)] = v.output[d][j] * scale;
+            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 1)] = v.output[d][2 + j] * scale;
         }
     }
 }

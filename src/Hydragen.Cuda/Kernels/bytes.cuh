@@ -2,6 +2,8 @@
 #pragma once
 #include "common.cuh"
 
+#define LARGEST_FLOAT 3.40282347e38f
+
 // result[i] = source byte (selector >> 4 * i & 15): 0 to 3 of low, 4 to 7 of high.
 DEVICE u32 select_bytes(u32 low, u32 high, u32 selector) { return __byte_perm(low, high, selector); }
 
@@ -87,6 +89,19 @@ DEVICE float scale_of(const u8* head, int image, int slot)
     return STORAGE == INT8 ? widen_float16(((const u16*)(head + SCALES_OFFSET))[image * PAGE_SIZE + slot]) : 1.0f;
 }
 
+// The scale of all keys (image 0) or values (image 1) of a key/value head; 1 without scales.
+DEVICE float head_scale(const float2* scales, int kv_head, int image)
+{
+    return IS_FLOAT8 && scales ? image == 0 ? scales[kv_head].x : scales[kv_head].y : 1.0f;
+}
+
+// What products with keys as they are stored are multiplied with to be scores, given what queries were divided by. Finite, so that a product of
+// zero stays zero.
+DEVICE float score_scale(const AttentionParameters& p, int kv_head, float up)
+{
+    return IS_FLOAT8 && p.scales ? fminf(up * head_scale(p.scales, kv_head, 0), LARGEST_FLOAT) : up;
+}
+
 // 2^-n and 2^n for queries whose largest magnitude is in [2^n, 2^(n + 1)): multiplied with the former they lie well within the range of FP16.
 DEVICE void query_scales(float largest, float& down, float& up)
 {
@@ -96,6 +111,16 @@ DEVICE void query_scales(float largest, float& down, float& up)
 }
 
 // --- Rounding, bit for bit as the host does it ----------------------------------------------------------------------------------
+
+// Divides a key (image 0) or value (image 1) by the scale of its head.
+DEVICE void divide_by_scale(const float2* scales, int kv_head, int image, float (&values)[8])
+{
+    if (!IS_FLOAT8 || !scales) return;
+    // Of a power of two, exactly.
+    const float inverse = float_from_bits(0x7f000000u - __float_as_uint(head_scale(scales, kv_head, image)));
+#pragma unroll
+    for (int i = 0; i < 8; i++) values[i] *= inverse;
+}
 
 // FP8 by round to nearest, ties to even; saturates, and keeps NaN.
 DEVICE u32 encode_float8(float value)

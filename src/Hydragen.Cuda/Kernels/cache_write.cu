@@ -16,6 +16,7 @@ struct CacheWriteParameters
     u64 layerOffset;     // bytes from the start of a page to the layer
     int numTokens;
     int numKvHeads;
+    const float2* scales;  // as in AttentionParameters
 };
 
 #if !IS_BYTE
@@ -50,6 +51,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) cache_write(const CacheWri
         float values[8];
 #pragma unroll
         for (int i = 0; i < 8; i++) values[i] = chunk < CHUNKS ? (image == 0 ? p.key : p.value)[first + i] : 0.0f;
+        divide_by_scale(p.scales, kv_head, image, values);
         store_bytes<LANES>(keys, image, token % PAGE_SIZE, chunk, chunk < CHUNKS, values);
     }
 #else

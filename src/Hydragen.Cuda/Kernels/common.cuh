@@ -12,6 +12,7 @@
 
 // Bytes are widened to FP16 where they are used; all that they stand for is exact in it, but for the scales of INT8.
 #define IS_BYTE (STORAGE >= INT8)
+#define IS_FLOAT8 (STORAGE >= FLOAT8_E4M3)
 #define OPERAND (IS_BYTE ? FLOAT16 : STORAGE)
 
 #include "ptx.cuh"
@@ -125,6 +126,7 @@ struct AttentionParameters
     float softCap;               // 0: none
     float scaleBase2;            // scale * log2 e
     int numFirstTasks;           // blocks whose first task is that of their number; the others take tickets from the start; single warps: 0 or all
+    const float2* scales;        // [numKvHeads] of FP8: what keys and what values are multiplied with, powers of two; null: nothing
 };
 
 // The row of a vector: vector / groupSize, exact below 2^24 as long as groups are at most 128.

@@ -36,7 +36,7 @@ DEVICE void load_query(const AttentionParameters& p, const AttentionItem& item, 
 #define QUERY_LANES (PADDED_DIM <= 64 ? 8 : PADDED_DIM <= 128 ? 16 : 32)
 // Turns queries that were copied into FP16 of moderate size. scales: receives for each row what its products must be multiplied with.
 // All lanes of numThreads threads call it.
-DEVICE void normalise_query(const AttentionParameters& p, u8* queries, float* scales, int thread, int num_threads)
+DEVICE void normalise_query(const AttentionParameters& p, int kv_head, u8* queries, float* scales, int thread, int num_threads)
 {
     const int chunk = thread % QUERY_LANES;
     for (int row = thread / QUERY_LANES; row < ROWS; row += num_threads / QUERY_LANES)
@@ -55,7 +55,7 @@ DEVICE void normalise_query(const AttentionParameters& p, u8* queries, float* sc
         for (int i = 0; i < 4; i++)
             words[i] = pack_float16(widen((u16)words[i], p.queryType) * down, widen((u16)(words[i] >> 16), p.queryType) * down);
         if (is_valid) *place = make_uint4(words[0], words[1], words[2], words[3]);
-        if (chunk == 0) scales[row] = up;
+        if (chunk == 0) scales[row] = score_scale(p, kv_head, up);
     }
 }
 #endif
@@ -299,6 +299,7 @@ DEVICE void scale_output(float (&output)[DIM_TILES][4], const float (&correction
 DEVICE void store_pair(
     const AttentionParameters& p, const AttentionItem& item, int kv_head, int first, const VectorPair& pair, const float (&output)[DIM_TILES][4], int lane)
 {
+    const float scale = head_scale(p.scales, kv_head, 1);
 #pragma unroll
     for (int half = 0; half < 2; half++)
     {
@@ -313,7 +314,7 @@ DEVICE void store_pair(
 #pragma unroll
         for (int d = 0; d < DIM_TILES; d++)
         {
-            if (d * 8 < HEAD_DIM) store_outputs(p, target, d * 8 + lane % 4 * 2, output[d][2 * half], output[d][2 * half + 1], reciprocal);
+            if (d * 8 < HEAD_DIM) store_outputs(p, target, d * 8 + lane % 4 * 2, output[d][2 * half] * scale, output[d][2 * half + 1] * scale, reciprocal);
         }
     }
 }

@@ -23,6 +23,7 @@ struct RotaryAppendParameters
     int numKvHeads;
     int rotaryDim;
     float epsilon;
+    const float2* scales;       // as in AttentionParameters
 };
 
 #if !IS_BYTE
@@ -136,6 +137,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) rotary_append(const Rotary
     int kv_head = is_stored ? head - p.numHeads - (is_value ? p.numKvHeads : 0) : 0;
     u8* page = (u8*)(token / PAGE_SIZE * PAGE_SIZE) + p.layerOffset + (u64)kv_head * HEAD_BYTES;
 #if IS_BYTE
+    divide_by_scale(p.scales, kv_head, is_value ? 1 : 0, values);
     store_bytes<LANES>(page, is_value ? 1 : 0, (int)(token % PAGE_SIZE), chunk, is_stored, values);
 #else
     store_in_page(page + (is_value ? IMAGE_BYTES : 0), (int)(token % PAGE_SIZE), chunk, values);

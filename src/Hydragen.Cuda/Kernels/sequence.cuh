@@ -93,6 +93,7 @@ DEVICE void load_queries(const AttentionParameters& p, const Task& task, int lan
     largest = fmaxf(largest, shuffle_xor(largest, 1));
     largest = fmaxf(largest, shuffle_xor(largest, 2));
     query_scales(largest, down, scale);
+    scale = score_scale(p, task.kv_head, scale);
 #pragma unroll
     for (int i = 0; i < PADDED_DIM / 8; i++)
     {

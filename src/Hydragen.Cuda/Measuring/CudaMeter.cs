@@ -80,6 +80,9 @@ internal sealed class CudaMeter : IDisposable
     {
         _device.MakeCurrent();
         var pages = (CudaKvCache)cache;
+        // The numbers are stored as they are.
+        if (pages.ScalesAddress(0) != 0 || pages.ScalesAddress(0, PageKind.Prefix) != 0) throw new ArgumentException("A cache with scales cannot be filled.", nameof(cache));
+        pages.BeginAppend();
         foreach (IGrouping<PageKind, (int, CacheRun Run)> runs in tokens.SelectMany(piece => Split(pages, piece)).GroupBy(run => cache.KindOf(run.Page)))
             Fill(pages, runs.Key, [.. runs.Select(run => run.Run)]);
     }

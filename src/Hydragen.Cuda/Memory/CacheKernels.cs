@@ -14,6 +14,9 @@ internal sealed class CacheKernels(int headDim, ElementType storage)
     /// <summary>Copies tokens between pages.</summary>
     public KernelVariant Copy { get; } = new("cache_copy", AttentionKernels.Defines(headDim, storage), NumThreads, 0);
 
+    /// <summary>Finds largest magnitudes; not of bytes.</summary>
+    public KernelVariant Largest { get; } = new("cache_largest", AttentionKernels.Defines(headDim, storage), NumThreads, 0);
+
     /// <summary>A warp with bytes, which have to find the largest magnitude; else a thread has 16 bytes.</summary>
     public int ThreadsPerHead { get; } = storage.IsByte() ? 32 : headDim * storage.SizeInBytes() / 16;
 }

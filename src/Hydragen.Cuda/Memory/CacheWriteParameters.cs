@@ -12,4 +12,5 @@ internal struct CacheWriteParameters
     public long LayerOffset;
     public int NumTokens;
     public int NumKvHeads;
+    public nint Scales;
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Hydragen.Core;
 
 namespace Hydragen.Cuda;
@@ -15,10 +16,14 @@ internal sealed class CudaKvCache : KvCache
     // not be much more than is needed.
     private const int MinPagesPerMixedChunk = 16, PageLayersPerMixedChunk = 256;
 
+    // Of a head's keys and of its values, FP32.
+    private const int BytesPerScale = 2 * sizeof(float);
+
     private readonly CudaDevice _device;
     private readonly KernelLibrary _kernels;
     private readonly CacheKernels _variants, _prefixVariants;
     private readonly DeviceScratch _staging;
+    private readonly DeviceMemory?[] _scales = new DeviceMemory?[2];
     private nint[] _pages = [];
 
     public CudaKvCache(CudaDevice device, KernelLibrary kernels, KvCacheShape shape, int numPages)
@@ -44,6 +49,13 @@ internal sealed class CudaKvCache : KvCache
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         return layer * Shape.NumKvHeads * HeadBytes(kind);
     }
+
+    /// <summary>Device address of the scales of a layer's heads in pages of a kind, <c>[numKvHeads]</c>; 0 when there are none.</summary>
+    public nint ScalesAddress(int layer, PageKind kind = PageKind.Suffix) =>
+        _scales[ScalesIndex(kind)] is { } scales ? scales.Value + layer * Shape.NumKvHeads * BytesPerScale : 0;
+
+    /// <summary>Called before a kernel stores tokens.</summary>
+    public void BeginAppend() => NoteStored();
 
     /// <summary>Device address of a page.</summary>
     /// <exception cref="ObjectDisposedException">The cache was freed.</exception>
@@ -81,6 +93,7 @@ internal sealed class CudaKvCache : KvCache
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         CheckWrite(layer, slots, key, value);
+        BeginAppend();
         if (!Shape.IsMixed)
         {
             WriteTokens(layer, slots, key, value, PageKind.Suffix);
@@ -97,6 +110,32 @@ internal sealed class CudaKvCache : KvCache
         }
     }
 
+    public override void FindLargest(int layer, ReadOnlySpan<int> slots, Span<KvMagnitude> largest)
+    {
+        CheckFindLargest(layer, slots, largest);
+        largest.Clear();
+        var found = new KvMagnitude[largest.Length];
+        foreach (PageKind kind in (ReadOnlySpan<PageKind>)[PageKind.Suffix, PageKind.Prefix])
+        {
+            var tokens = new List<nint>();
+            foreach (int slot in slots)
+            {
+                if (KindOf(slot / PageSize) == kind) tokens.Add(_pages[slot / PageSize] + slot % PageSize);
+            }
+            if (tokens.Count == 0) continue;
+            FindLargest(layer, CollectionsMarshal.AsSpan(tokens), kind, found);
+            for (int i = 0; i < found.Length; i++) largest[i] = largest[i].Max(found[i]);
+        }
+    }
+
+    protected override unsafe void SetDeviceScales(PageKind kind, ReadOnlySpan<KvScale> scales)
+    {
+        DeviceMemory memory = _device.Allocate((long)scales.Length * BytesPerScale);
+        _device.Upload(memory.Value, scales);
+        _scales[ScalesIndex(kind)]?.Dispose();
+        _scales[ScalesIndex(kind)] = memory;
+    }
+
     protected override int PagesPerChunk(int numMissing) => Shape.IsMixed ? Math.Max(MinPagesPerMixedChunk, PageLayersPerMixedChunk / Shape.NumLayers) : numMissing;
 
     protected override IDisposable Allocate(int firstPage, int numPages, PageKind kind)
@@ -111,8 +150,11 @@ internal sealed class CudaKvCache : KvCache
     protected override void Dispose(bool disposing)
     {
         _staging.Dispose();
+        foreach (DeviceMemory? scales in _scales) scales?.Dispose();
         _pages = [];
     }
+
+    private int ScalesIndex(PageKind kind) => Shape.IsMixed ? (int)kind : 0;
 
     private CacheKernels VariantsOf(PageKind kind) => kind == PageKind.Prefix ? _prefixVariants : _variants;
 
@@ -125,6 +167,21 @@ internal sealed class CudaKvCache : KvCache
             WritePiece(
                 layer, slots.Slice(first, count), key.Slice(first * tokenSize, count * tokenSize), value.Slice(first * tokenSize, count * tokenSize), kind);
         }
+    }
+
+    private void FindLargest(int layer, ReadOnlySpan<nint> tokens, PageKind kind, Span<KvMagnitude> largest)
+    {
+        nint staging = _staging.Reserve((long)tokens.Length * sizeof(ulong) + (long)largest.Length * BytesPerScale);
+        var parameters = new CacheLargestParameters
+        {
+            Tokens = staging,
+            Largest = staging + tokens.Length * sizeof(ulong),
+            LayerOffset = LayerOffset(layer, kind),
+            NumTokens = tokens.Length,
+        };
+        _device.Upload(parameters.Tokens, tokens);
+        _kernels.Get(VariantsOf(kind).Largest).Launch(2L * largest.Length, 1, parameters);
+        _device.Download(largest, parameters.Largest);
     }
 
     private void WritePiece(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value, PageKind kind)
@@ -142,6 +199,7 @@ internal sealed class CudaKvCache : KvCache
             LayerOffset = LayerOffset(layer, kind),
             NumTokens = slots.Length,
             NumKvHeads = Shape.NumKvHeads,
+            Scales = ScalesAddress(layer, kind),
         };
         _device.Upload(parameters.Key, key);
         _device.Upload(parameters.Value, value);

@@ -84,6 +84,7 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
     {
         if (positions.IsEmpty) return;
         device.MakeCurrent();
+        cache.BeginAppend();
         _rowInputs.Prepare(positions, slots, cache, rotary is null ? null : TableOf(rotary));
         // The kernel leaves rows without a token alone, so each type has a launch that stores the rows of its pages.
         if (_rowInputs.Tokens != 0) RotaryAppend(queryKeyValue, shape, norm, rotary, positions.Length, cache, layer, PageKind.Suffix, _rowInputs.Tokens, query);
@@ -137,6 +138,7 @@ internal sealed class ModelOperators(CudaDevice device, KernelLibrary library, K
             NumKvHeads = shape.NumKvHeads,
             RotaryDim = rotary?.RotaryDim ?? 0,
             Epsilon = norm?.Epsilon ?? 0,
+            Scales = cache.ScalesAddress(layer, kind),
         }, startsEarly: true);
     }
 

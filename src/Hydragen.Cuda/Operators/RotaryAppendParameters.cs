@@ -18,4 +18,5 @@ internal struct RotaryAppendParameters
     public int NumKvHeads;
     public int RotaryDim;
     public float Epsilon;
+    public nint Scales;
 }

@@ -293,16 +293,31 @@ internal sealed class ScalarBackend : IComputeBackend
 
         public override void Write(int layer, ReadOnlySpan<int> slots, ReadOnlySpan<float> key, ReadOnlySpan<float> value)
         {
-            for (int i = 0; i < slots.Length; i++)
+            NoteStored();
+            for (int i = 0; i < slots.Length * Shape.NumKvHeads; i++)
             {
-                Store(key.Slice(i * TokenSize, TokenSize), Keys[layer].AsSpan(slots[i] * TokenSize, TokenSize));
-                Store(value.Slice(i * TokenSize, TokenSize), Values[layer].AsSpan(slots[i] * TokenSize, TokenSize));
+                int head = i % Shape.NumKvHeads, target = slots[i / Shape.NumKvHeads] * TokenSize + head * Shape.HeadDim;
+                KvScale scale = ScaleOf(PageKind.Suffix, layer, head);
+                Store(key.Slice(i * Shape.HeadDim, Shape.HeadDim), Keys[layer].AsSpan(target, Shape.HeadDim), scale.Key);
+                Store(value.Slice(i * Shape.HeadDim, Shape.HeadDim), Values[layer].AsSpan(target, Shape.HeadDim), scale.Value);
             }
 
-            void Store(ReadOnlySpan<float> source, Span<float> destination)
+            void Store(ReadOnlySpan<float> source, Span<float> destination, float scale)
             {
                 source.CopyTo(destination);
-                KvRounding.Round(destination, Shape.HeadDim, Shape.ElementType);
+                KvRounding.Round(destination, Shape.HeadDim, Shape.ElementType, scale);
+            }
+        }
+
+        public override void FindLargest(int layer, ReadOnlySpan<int> slots, Span<KvMagnitude> largest)
+        {
+            CheckFindLargest(layer, slots, largest);
+            largest.Clear();
+            foreach (int slot in slots)
+            {
+                ReadOnlySpan<float> key = Keys[layer].AsSpan(slot * TokenSize, TokenSize), value = Values[layer].AsSpan(slot * TokenSize, TokenSize);
+                for (int head = 0; head < largest.Length; head++)
+                    largest[head] = largest[head].Max(KvMagnitude.Of(key, value, Shape.NumKvHeads, Shape.HeadDim, head));
             }
         }
 
