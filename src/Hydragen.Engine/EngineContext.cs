@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Hydragen.Core;
 using Hydragen.Models;
 using Hydragen.Text;
@@ -19,11 +20,14 @@ internal sealed class EngineContext : IDisposable
         Limits = new EngineLimits(model.Configuration.VocabularySize, model.Configuration.MaxContextLength);
         Cache = model.CreateKvCache(0);
         BackendMemory memory = model.Backend.Memory;
-        long budget = options.MaxKvBytes ?? memory.DefaultCacheBytes;
-        if (budget > memory.MaxCacheBytes)
+        // Pages may be made before the calibration.
+        long calibrationBytes = model.KvScaling == KvScaling.None ? 0 : model.CalibrationBytes, maxBytes = memory.MaxCacheBytes - calibrationBytes;
+        long budget = options.MaxKvBytes ?? Math.Min(memory.DefaultCacheBytes, maxBytes);
+        if (budget > maxBytes || maxBytes <= 0)
         {
+            string besides = calibrationBytes == 0 ? "" : $", of which the calibration of scales takes {calibrationBytes >> 20} MiB";
             throw new InsufficientMemoryException(
-                $"KV memory of {budget >> 20} MiB was asked for, but beside the model only {memory.MaxCacheBytes >> 20} MiB are free.");
+                $"KV memory of {budget >> 20} MiB was asked for, but beside the model only {memory.MaxCacheBytes >> 20} MiB are free{besides}.");
         }
         long suffixBytes = Cache.BytesOf(PageKind.Suffix), prefixBytes = Cache.BytesOf(PageKind.Prefix), unitBytes = PageAllocator.BytesPerUnitOf(Cache);
         if (budget < Math.Max(suffixBytes, prefixBytes))
@@ -54,6 +58,9 @@ internal sealed class EngineContext : IDisposable
 
     public Sampler Sampler { get; }
 
+    /// <summary>What the calibration of scales found; null before it, and when there is none.</summary>
+    public KvCalibration? Calibration { get; private set; }
+
     /// <summary>Whether a token ends a completion.</summary>
     public bool IsEos(int tokenId) => Model.Configuration.EosTokenIds.Contains(tokenId);
 
@@ -69,6 +76,22 @@ internal sealed class EngineContext : IDisposable
         Span<float> logits = _logits.AsSpan(0, length);
         Model.Forward(Step.TokenIds, Step.Slots, plan, Step.LogitRows, Cache, logits);
         return logits;
+    }
+
+    /// <summary>Sets the scales of the cache, if it shall have some and nothing is stored yet, from the beginning of the first prompt.</summary>
+    /// <param name="spans">What is computed first, in depth-first order; the first span begins a prompt.</param>
+    public void Calibrate(IReadOnlyList<TokenSpan> spans)
+    {
+        if (Model.KvScaling == KvScaling.None || Calibration is not null || spans.Count == 0) return;
+        var tokenIds = new List<int>();
+        TokenSpan? end = null;
+        foreach (TokenSpan span in spans)
+        {
+            if (span.Parent != end || tokenIds.Count >= Model.MaxCalibrationTokens) break;
+            tokenIds.AddRange(span.TokenIds.Take(Model.MaxCalibrationTokens - tokenIds.Count));
+            end = span;
+        }
+        Calibration = KvCalibration.Apply(Cache, tokenIds.Count, Model.FindLargest(CollectionsMarshal.AsSpan(tokenIds)));
     }
 
     /// <summary>Starts the step that <see cref="Step"/> holds, a token a row; returns its tokens.</summary>

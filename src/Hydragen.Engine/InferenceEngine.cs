@@ -49,6 +49,9 @@ public sealed class InferenceEngine : IDisposable
     /// <summary>KV memory in use now, in bytes.</summary>
     public long KvBytesInUse => _context.Allocator.UsedBytes;
 
+    /// <summary>The scales of FP8 keys and values, which the first prompt sets; null before it, and when the model has none.</summary>
+    public KvCalibration? Calibration => _context.Calibration;
+
     /// <summary>
     /// On a rank other than the first of a group: makes the calls of rank 0 along with it, until rank 0 disposes its engine. No other call may
     /// be made there.

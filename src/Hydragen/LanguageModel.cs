@@ -169,6 +169,7 @@ public sealed class LanguageModel : IAsyncDisposable, IDisposable
                 ComputeType = options.ComputeType,
                 KvType = options.KvType,
                 PrefixKvType = options.PrefixKvType,
+                KvScaling = options.KvScaling,
                 WeightType = options.WeightType,
                 MaxBatchRows = options.MaxBatchRows,
                 Group = options.Group,

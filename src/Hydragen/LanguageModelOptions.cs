@@ -20,6 +20,12 @@ public sealed record LanguageModelOptions
     public ElementType? PrefixKvType { get; init; }
 
     /// <summary>
+    /// Where the scales of FP8 keys and values come from. With <see cref="Core.KvScaling.Calibrated"/> the first prompt sets them: its first tokens, at
+    /// most 512, are computed once more at its start, with KV memory in the type of the activations beside all other.
+    /// </summary>
+    public KvScaling KvScaling { get; init; }
+
+    /// <summary>
     /// How the weights of the matrix products are kept: as the model stores them, or rounded to INT8 when loaded, which takes half of
     /// the memory of 16-bit weights and moves the logits.
     /// </summary>

@@ -62,6 +62,15 @@ public sealed class AttentionTests : IDisposable
         string input = _folder.Write("case.safetensors", stored.ToBytes()), output = _folder["out"];
         (await Cli.RunAsync("attention", "--input", input, "--output", output, "--kv-type", kvType, "--query-type", queryType)).AssertSuccess();
         AssertEqual(stored, output, kvType, tolerance);
+        // Nothing here is beyond the range of FP8.
+        CliResult scaled = await Cli.RunAsync("attention", "--input", input, "--output", output, "--kv-type", kvType, "--query-type", queryType, "--kv-scaling", "calibrated");
+        if (kvType == "int8")
+        {
+            scaled.AssertBadInput("calibrated scales", "int8");
+            return;
+        }
+        scaled.AssertSuccess();
+        AssertEqual(stored, output, kvType, tolerance);
     }
 
     [Fact]

@@ -32,10 +32,16 @@ public sealed class OptionTests
     [InlineData("--compute-type", "f64")]
     [InlineData("--kv-type", "int4")]
     [InlineData("--prefix-kv-type", "int4")]
+    [InlineData("--kv-scaling", "auto")]
     [InlineData("--weight-type", "int4")]
     public async Task A_value_outside_its_range_is_refused_with_the_name_of_the_option_and_the_value(string option, string value) =>
         (await Cli.RunAsync("generate", "--model", Cli.EmbeddedModel, "--prompt", "a", option, value))
             .AssertBadInput($"{option} must be ", $"not '{value}'", "hydragen generate --help");
+
+    [Fact]
+    public async Task Scales_are_refused_where_no_keys_and_values_are_fp8() =>
+        (await Cli.RunAsync("generate", "--model", Cli.EmbeddedModel, "--prompt", "a", "--kv-scaling", "calibrated", "--kv-type", "int8", "--prefix-kv-type", "bf16"))
+            .AssertBadInput("calibrated scales are those of fp8-e4m3 and fp8-e5m2", "int8 and bf16");
 
     [Theory]
     [InlineData("--questions", "0")]

@@ -43,6 +43,15 @@ internal static class Gpu
         Parallel.ForEach(variants.Distinct(), variant => compiler.Compile(variant));
     }
 
+    /// <summary>Compiles the kernels of some head dimensions and types on all cores, so that a test that runs them finds them on disk.</summary>
+    public static void Compile(int[] headDims, ElementType[] types, bool isPortable)
+    {
+        using var device = new CudaDevice(0);
+        bool hasHopper = !isPortable && device.ComputeCapability == KernelCompiler.Hopper;
+        Compile(headDims.SelectMany(headDim => types.SelectMany(type =>
+            (KernelVariant[])[.. new AttentionKernels(headDim, type, device.MaxSharedBytes, hasHopper).All, new CacheKernels(headDim, type).Write])));
+    }
+
     /// <summary>Compiles the kernels of all head dimensions on all cores, so that a test that runs them finds them on disk.</summary>
     public static CudaBackend OpenForAllHeadDimensions(ElementType type)
     {

@@ -28,6 +28,7 @@ public sealed class KvScaleTests
     public void Scales_move_results_by_themselves_and_by_nothing_else(ElementType suffixType, ElementType prefixType, bool isPortable)
     {
         using CudaBackend backend = Gpu.Open(AttentionWork.DefaultWorkspaceBytes, isPortable);
+        Gpu.Compile([24, 64, 128, 256], [suffixType, prefixType], isPortable);
         KvScaleConformance.Attention(backend, suffixType, prefixType, ElementType.BFloat16);
     }
 

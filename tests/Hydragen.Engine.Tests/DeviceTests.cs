@@ -48,6 +48,27 @@ public sealed class DeviceTests
         Assert.Equal((0, 0), (launched.NumCaptures, launched.NumReplays));
     }
 
+    [Theory]
+    [InlineData(ElementType.BFloat16, 64, true)]
+    [InlineData(ElementType.Float16, 128, false)]
+    public void Scales_reach_steps_with_and_without_graphs(ElementType type, int headDim, bool usesGraphs)
+    {
+        using CudaBackend backend = OpenGpu(usesGraphs), other = OpenGpu(usesGraphs);
+        // The same model twice, once with a head beyond the range of E4M3: scales undo the factor, so that both round alike.
+        using var plain = new TinyModel(backend: backend, type: type, headDim: headDim, maxKvBytes: 64 << 20, kvType: ElementType.Float8E5M2);
+        using var scaled = new TinyModel(
+            backend: other, type: type, headDim: headDim, maxKvBytes: 64 << 20, kvType: ElementType.Float8E5M2, kvScaling: KvScaling.Calibrated,
+            headFactor: type == ElementType.Float16 ? 2048 : 1 << 20);
+        PromptNode[] prompts = SomePrompts(3, 150, 20);
+        GenerationOptions options = Sampled with { Sampling = SamplingOptions.Greedy, IgnoreEos = true };
+        Assert.Equal(Prompts.Updates(plain, prompts, options, isExact: true), Prompts.Updates(scaled, prompts, options, isExact: true));
+        Assert.Equal(type == ElementType.Float16 ? 0 : 2, scaled.Engine.Calibration!.NumScaled);
+        long all = backend.Memory.MaxCacheBytes;
+        InsufficientMemoryException refused = Assert.Throws<InsufficientMemoryException>(
+            () => new InferenceEngine(scaled.Model, scaled.Tokenizer, new InferenceEngineOptions { MaxKvBytes = all }));
+        Assert.Contains("calibration", refused.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void One_graph_serves_suffixes_as_they_grow()
     {

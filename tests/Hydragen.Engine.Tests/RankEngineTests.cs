@@ -150,6 +150,35 @@ public sealed class RankEngineTests
         Assert.Contains("the model", exception.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Ranks_calibrate_their_own_heads_by_the_same_prompt()
+    {
+        using var tiny = new TinyModel(kvType: ElementType.Float8E4M3, kvScaling: KvScaling.Calibrated, headFactor: 1 << 14);
+        var options = new GenerationOptions { MaxNewTokens = 20, Sampling = SamplingOptions.Greedy, IgnoreEos = true };
+        List<GenerationResult> expected = Complete(tiny.Engine, options);
+        // The first of the two heads needs no scale, and rank 0 has no other.
+        Assert.Equal(2, tiny.Engine.Calibration!.NumScaled);
+        KvCalibration? calibration = null;
+        await WithRanksAsync(
+            tiny.Folder,
+            engine =>
+            {
+                Assert.Equal(expected.Select(result => string.Join(' ', result.TokenIds)), Complete(engine, options).Select(result => string.Join(' ', result.TokenIds)));
+                calibration = engine.Calibration;
+            },
+            kvType: ElementType.Float8E4M3, scaling: _ => KvScaling.Calibrated);
+        Assert.Equal(tiny.Engine.Calibration with { NumHeads = 2, NumScaled = 0, LargestScale = 1 }, calibration);
+    }
+
+    [Fact]
+    public async Task Ranks_of_which_only_one_scales_do_not_start()
+    {
+        using var tiny = new TinyModel();
+        RankGroupException exception = await Assert.ThrowsAsync<RankGroupException>(
+            () => WithRanksAsync(tiny.Folder, _ => { }, kvType: ElementType.Float8E4M3, scaling: rank => rank == 0 ? KvScaling.None : KvScaling.Calibrated));
+        Assert.Contains("the model", exception.Message, StringComparison.Ordinal);
+    }
+
     private static List<GenerationResult> Complete(InferenceEngine engine, GenerationOptions options, string[]? prompts = null)
     {
         var results = new List<GenerationResult>();
@@ -159,7 +188,9 @@ public sealed class RankEngineTests
     }
 
     /// <summary>Uses an engine on rank 0 while rank 1 serves.</summary>
-    private static async Task WithRanksAsync(string folder, Action<InferenceEngine> use, int? maxKvPages = null, int lessOnRank1 = 0, ElementType? prefixKvType = null, ElementType? prefixKvTypeOnRank1 = null)
+    private static async Task WithRanksAsync(
+        string folder, Action<InferenceEngine> use, int? maxKvPages = null, int lessOnRank1 = 0, ElementType? prefixKvType = null, ElementType? prefixKvTypeOnRank1 = null,
+        ElementType? kvType = null, Func<int, KvScaling>? scaling = null)
     {
         SocketRankGroup[] groups = await RankMeeting.MeetAsync(2);
         try
@@ -168,7 +199,14 @@ public sealed class RankEngineTests
             {
                 using var backend = new CpuBackend(new CpuOptions { NumThreads = 1 });
                 ElementType? prefixes = group.Rank > 0 ? prefixKvTypeOnRank1 ?? prefixKvType : prefixKvType;
-                using DecoderModel model = DecoderModel.Load(folder, backend, new DecoderOptions { MaxBatchRows = 128, Group = group, PrefixKvType = prefixes });
+                using DecoderModel model = DecoderModel.Load(folder, backend, new DecoderOptions
+                {
+                    MaxBatchRows = 128,
+                    Group = group,
+                    KvType = kvType,
+                    PrefixKvType = prefixes,
+                    KvScaling = scaling?.Invoke(group.Rank) ?? KvScaling.None,
+                });
                 using KvCache cache = model.CreateKvCache(0);
                 long? bytes = maxKvPages is null ? null : (maxKvPages - group.Rank * lessOnRank1) * cache.BytesPerPage;
                 using var engine = new InferenceEngine(model, Tokenizer.Load(folder), new InferenceEngineOptions { MaxKvBytes = bytes });

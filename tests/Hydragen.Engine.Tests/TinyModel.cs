@@ -17,11 +17,13 @@ internal sealed class TinyModel : IDisposable
     private DecoderModel? _whole;
 
     public TinyModel(long? maxKvBytes = null, int maxBatchRows = 128, int contextLength = 512, int maxBatchSize = 4096, bool? runsAhead = null,
-        IComputeBackend? backend = null, ElementType type = ElementType.Float32, int headDim = 8, ElementType? kvType = null, ElementType? prefixKvType = null)
+        IComputeBackend? backend = null, ElementType type = ElementType.Float32, int headDim = 8, ElementType? kvType = null, ElementType? prefixKvType = null,
+        KvScaling kvScaling = KvScaling.None, float headFactor = 1)
     {
         _backend = backend ?? new CpuBackend();
-        Folder = WriteFolder(contextLength, headDim);
-        Model = DecoderModel.Load(Folder, _backend, new DecoderOptions { MaxBatchRows = maxBatchRows, ComputeType = type, KvType = kvType, PrefixKvType = prefixKvType });
+        Folder = WriteFolder(contextLength, headDim, headFactor);
+        Model = DecoderModel.Load(
+            Folder, _backend, new DecoderOptions { MaxBatchRows = maxBatchRows, ComputeType = type, KvType = kvType, PrefixKvType = prefixKvType, KvScaling = kvScaling });
         Tokenizer = Tokenizer.Load(Folder);
         Engine = new InferenceEngine(Model, Tokenizer, new InferenceEngineOptions { MaxKvBytes = maxKvBytes, MaxBatchSize = maxBatchSize, RunsAhead = runsAhead });
     }
@@ -76,7 +78,10 @@ internal sealed class TinyModel : IDisposable
         return logits;
     }
 
-    private static string WriteFolder(int contextLength, int headDim)
+    /// <param name="contextLength">Of the model.</param>
+    /// <param name="headDim">Of the model.</param>
+    /// <param name="headFactor">A power of two. Keys and values of the last head are so many times as large, and what reads them so much smaller: the model is the same.</param>
+    private static string WriteFolder(int contextLength, int headDim, float headFactor)
     {
         string folder = Directory.CreateTempSubdirectory("hydragen-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.json"), string.Create(CultureInfo.InvariantCulture, $$"""
@@ -90,10 +95,11 @@ internal sealed class TinyModel : IDisposable
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), TokenizerJson());
         var random = new Random(7);
         var entries = new List<SafetensorsEntry>();
-        void Add(string name, float deviation, params long[] shape)
+        void Add(string name, float deviation, params long[] shape) => AddScaled(name, deviation, _ => 1, shape);
+        void AddScaled(string name, float deviation, Func<int, float> factor, params long[] shape)
         {
             var values = new float[shape.Aggregate(1L, (a, b) => a * b)];
-            for (int i = 0; i < values.Length; i++) values[i] = deviation == 0 ? 1 : deviation * (float)(random.NextDouble() * 2 - 1);
+            for (int i = 0; i < values.Length; i++) values[i] = (deviation == 0 ? 1 : deviation * (float)(random.NextDouble() * 2 - 1)) * factor(i);
             entries.Add(SafetensorsEntry.FromSingles(name, shape, values));
         }
         Add("model.embed_tokens.weight", 1, VocabularySize, HiddenSize);
@@ -102,10 +108,13 @@ internal sealed class TinyModel : IDisposable
             string prefix = $"model.layers.{layer}.";
             Add(prefix + "input_layernorm.weight", 0, HiddenSize);
             Add(prefix + "post_attention_layernorm.weight", 0, HiddenSize);
-            Add(prefix + "self_attn.q_proj.weight", 0.5f, NumHeads * headDim, HiddenSize);
-            Add(prefix + "self_attn.k_proj.weight", 0.5f, NumKvHeads * headDim, HiddenSize);
-            Add(prefix + "self_attn.v_proj.weight", 0.5f, NumKvHeads * headDim, HiddenSize);
-            Add(prefix + "self_attn.o_proj.weight", 0.5f, HiddenSize, NumHeads * headDim);
+            const int lastHead = NumKvHeads - 1, groupSize = NumHeads / NumKvHeads;
+            float Smaller(int element) => element / headDim / groupSize == lastHead ? 1 / headFactor : 1;
+            float Larger(int i) => i / HiddenSize / headDim == lastHead ? headFactor : 1;
+            AddScaled(prefix + "self_attn.q_proj.weight", 0.5f, i => Smaller(i / HiddenSize), NumHeads * headDim, HiddenSize);
+            AddScaled(prefix + "self_attn.k_proj.weight", 0.5f, Larger, NumKvHeads * headDim, HiddenSize);
+            AddScaled(prefix + "self_attn.v_proj.weight", 0.5f, Larger, NumKvHeads * headDim, HiddenSize);
+            AddScaled(prefix + "self_attn.o_proj.weight", 0.5f, i => Smaller(i % (NumHeads * headDim)), HiddenSize, NumHeads * headDim);
             Add(prefix + "mlp.gate_proj.weight", 0.3f, IntermediateSize, HiddenSize);
             Add(prefix + "mlp.up_proj.weight", 0.3f, IntermediateSize, HiddenSize);
             Add(prefix + "mlp.down_proj.weight", 0.3f, HiddenSize, IntermediateSize);

@@ -23,37 +23,30 @@ public static class KvScaleConformance
     /// <summary>Few and many vectors, whole pages and parts, one result a row and several, folded nodes, with and without options.</summary>
     public static void Attention(IAttentionBackend backend, ElementType suffixType, ElementType prefixType, ElementType queryType)
     {
-        float[] slopes = AlibiSlopes.ForHeads(4);
-        AttentionOptions[] variants =
+        var limited = new AttentionOptions { SlidingWindow = 90, LogitSoftCap = 20 };
+        var biased = new AttentionOptions { LogitSoftCap = 20, AlibiSlopes = AlibiSlopes.ForHeads(4) };
+        (int HeadDim, int NumMany, AttentionOptions Options)[] cases =
         [
-            AttentionOptions.Default,
-            new() { SlidingWindow = 90 },
-            new() { LogitSoftCap = 20, AlibiSlopes = slopes },
-            new() { Scale = -0.1f },
+            (24, 3, limited), (64, 3, biased), (64, 70, AttentionOptions.Default), (64, 3, new AttentionOptions { Scale = -0.1f }),
+            (128, 3, AttentionOptions.Default), (128, 70, limited with { LogitSoftCap = null }), (128, 40, biased), (256, 3, AttentionOptions.Default),
         ];
-        foreach (int headDim in (int[])[24, 64, 128, 256])
+        foreach ((int headDim, int numMany, AttentionOptions options) in cases)
         {
-            foreach (AttentionOptions options in variants)
+            var scenario = new Scenario(new AttentionShape(4, 2, headDim), headDim)
             {
-                if (headDim is 24 or 256 && options.Scale is not null) continue;
-                foreach (int numMany in (int[])[3, 70])
-                {
-                    var scenario = new Scenario(new AttentionShape(4, 2, headDim), headDim)
-                    {
-                        KvType = suffixType,
-                        PrefixKvType = prefixType,
-                        QueryType = queryType,
-                        Options = options,
-                    };
-                    int root = scenario.AddNode(-1, 300), child = scenario.AddNode(root, 70), leaf = scenario.AddNode(child, 0);
-                    scenario.AddSequence(-1, 2, 70);
-                    for (int i = 0; i < numMany; i++) scenario.AddSequence(root, 1, i % 5 * 16);
-                    scenario.AddSequence(child, 9, 80);
-                    scenario.AddSequence(leaf, 3, 5);
-                    scenario.Fill();
-                    foreach (SharingMode mode in (SharingMode[])[SharingMode.Hydragen, SharingMode.Paged]) MovesNothing(backend, scenario, mode, Two);
-                }
-            }
+                KvType = suffixType,
+                PrefixKvType = prefixType,
+                QueryType = queryType,
+                Options = options,
+            };
+            int root = scenario.AddNode(-1, 300), child = scenario.AddNode(root, 70), leaf = scenario.AddNode(child, 0);
+            scenario.AddSequence(-1, 2, 70);
+            for (int i = 0; i < numMany; i++) scenario.AddSequence(root, 1, i % 5 * 16);
+            scenario.AddSequence(child, 9, 80);
+            scenario.AddSequence(leaf, 3, 5);
+            scenario.Fill();
+            MovesNothing(backend, scenario, SharingMode.Hydragen, Two);
+            if (headDim == 64) MovesNothing(backend, scenario, SharingMode.Paged, Two);
         }
     }
 
@@ -206,6 +199,8 @@ public static class KvScaleConformance
     private static void MovesNothing(IAttentionBackend backend, Scenario scenario, SharingMode mode, params KvScale[] scales)
     {
         AttentionPlan plan = scenario.Plan(mode);
+        // Divided queries would be subnormal numbers of FP16.
+        if (scenario.QueryType == ElementType.Float16) scales = [.. scales.Select(scale => scale with { Key = 1 })];
         (float[] expected, float[] expectedLogs) = scenario.Run(backend, plan);
         (float[] actual, float[] actualLogs) = scenario.Scaled(scales).Run(backend, plan);
         AttentionShape shape = scenario.Shape;

@@ -30,7 +30,7 @@ internal static class AttentionCommand
         var output = new Option<string>("--output") { Description = "Safetensors file to write.", Required = true };
         Option<string> sharing = SamplingArguments.MakeSharing();
         Option<string> kvType = MakeType("--kv-type", "How keys and values are stored.", ElementTypes.All), queryType = MakeType("--query-type", "What queries are rounded to.", ElementTypes.Dense);
-        Option<string> prefixKvType = DeviceArguments.MakePrefixKvType();
+        Option<string> prefixKvType = DeviceArguments.MakePrefixKvType(), kvScaling = DeviceArguments.MakeKvScaling("all keys and values given");
         Option<string> device = DeviceArguments.MakeDevice();
         var reference = new Option<bool>("--reference") { Description = "Use the FP64 reference." };
         var threads = ModelArguments.MakeThreads();
@@ -39,6 +39,7 @@ internal static class AttentionCommand
         command.Options.Add(sharing);
         command.Options.Add(kvType);
         command.Options.Add(prefixKvType);
+        command.Options.Add(kvScaling);
         command.Options.Add(queryType);
         command.Options.Add(device);
         command.Options.Add(reference);
@@ -63,7 +64,7 @@ internal static class AttentionCommand
                     return SharedPrefixAttention.Compute(
                         backend, attention.Shape, attention.Options, attention.Nodes, attention.Sequences,
                         SamplingArguments.ParseSharing(parsed.GetValue(sharing)), ElementTypes.Parse(parsed.GetValue(kvType)!), ElementTypes.Parse(parsed.GetValue(queryType)!),
-                        DeviceArguments.ParseKvType(parsed.GetValue(prefixKvType)));
+                        DeviceArguments.ParseKvType(parsed.GetValue(prefixKvType)), DeviceArguments.ParseKvScaling(parsed.GetValue(kvScaling)));
                 }
                 catch (ArgumentException exception)
                 {

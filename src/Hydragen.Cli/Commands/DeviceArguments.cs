@@ -32,6 +32,14 @@ internal static class DeviceArguments
         PrefixKvTypeName, $"Type of the keys and values of prefixes, which all sequences read; auto is that of all others. Does not go with {copied}.", Automatic,
         [Automatic, .. ElementTypes.All.Select(type => type.ShortName())]);
 
+    /// <param name="source">What the scales follow from.</param>
+    public static Option<string> MakeKvScaling(string source = "the beginning of the first prompt") => Values.Choice(
+        "--kv-scaling", $"Scales of fp8 keys and values, for models with numbers beyond its range: powers of two, for each head, that follow from {source}.",
+        KvScaling.None.Name(), KvScaling.None.Name(), KvScaling.Calibrated.Name());
+
+    /// <summary>The scaling that was asked for.</summary>
+    public static KvScaling ParseKvScaling(string? name) => name == KvScaling.Calibrated.Name() ? KvScaling.Calibrated : KvScaling.None;
+
     /// <summary>The type that was asked for, or null for that of the activations, or of all KV memory.</summary>
     public static ElementType? ParseKvType(string? name) => name is null or Automatic ? null : ElementTypes.Parse(name);
 

@@ -20,6 +20,7 @@ internal sealed class ModelArguments
     private readonly Option<string> _computeType = DeviceArguments.MakeComputeType();
     private readonly Option<string> _kvType = DeviceArguments.MakeKvType();
     private readonly Option<string> _prefixKvType = DeviceArguments.MakePrefixKvType();
+    private readonly Option<string> _kvScaling = DeviceArguments.MakeKvScaling();
     private readonly Option<string> _weightType = MakeWeightType();
     private readonly Option<int?> _threads = MakeThreads();
     private readonly Option<long?> _maxKvMemory;
@@ -43,6 +44,7 @@ internal sealed class ModelArguments
         command.Options.Add(_computeType);
         command.Options.Add(_kvType);
         command.Options.Add(_prefixKvType);
+        command.Options.Add(_kvScaling);
         command.Options.Add(_weightType);
         command.Options.Add(_threads);
         command.Options.Add(_maxKvMemory);
@@ -77,6 +79,7 @@ internal sealed class ModelArguments
             ComputeType = DeviceArguments.ParseComputeType(parsed.GetValue(_computeType)),
             KvType = DeviceArguments.ParseKvType(parsed.GetValue(_kvType)),
             PrefixKvType = DeviceArguments.ParseKvType(parsed.GetValue(_prefixKvType)),
+            KvScaling = DeviceArguments.ParseKvScaling(parsed.GetValue(_kvScaling)),
             WeightType = weightType,
             MaxKvBytes = (parsed.GetValue(_maxKvMemory) << 20) ?? DefaultKvBytes(backend),
             Backend = backend,

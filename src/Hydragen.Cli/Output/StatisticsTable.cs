@@ -25,6 +25,8 @@ internal static class StatisticsTable
         Row("decode", $"{Seconds(statistics.DecodeTime)} in {statistics.DecodeSteps} steps, at most {statistics.PeakBatchSize} sequences");
         Row("decode speed", $"{Count((long)statistics.DecodeTokensPerSecond)} tokens/s");
         Row("KV memory", Mebibytes(statistics.PeakKvBytes));
+        if (statistics.Calibration is { } found)
+            Row("scales of FP8", string.Create(CultureInfo.InvariantCulture, $"{found.NumScaled} of {found.NumHeads} heads above 1, the largest {found.LargestScale:0}, from {found.NumTokens} tokens"));
         Row("weights", $"{Mebibytes(model.WeightBytes)}{WeightType(model)}");
         terminal.Console.Write(table);
     }

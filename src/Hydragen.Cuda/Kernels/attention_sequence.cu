@@ -13,7 +13,6 @@
 // Puts a warp's results where others find them. results: a stage of its own that is free.
 DEVICE void share_results(const AttentionParameters& p, const Task& task, const Vectors& v, int lane, u8* results)
 {
-    const float scale = head_scale(p.scales, task.kv_head, 1);
 #pragma unroll
     for (int j = 0; j < 2; j++)
     {
@@ -23,8 +22,8 @@ DEVICE void share_results(const AttentionParameters& p, const Task& task, const 
 #pragma unroll
         for (int d = 0; d < DIM_TILES; d++)
         {
-            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 0)] = v.output[d][j] * scale;
-            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 1)] = v.output[d][2 + j] * scale;
+            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 0)] = v.output[d][j];
+            ((float*)results)[index * RESULT_STRIDE + d * 16 + column_of(lane, 1)] = v.output[d][2 + j];
         }
     }
 }
@@ -32,6 +31,7 @@ DEVICE void share_results(const AttentionParameters& p, const Task& task, const 
 // Stores the results of a warp that has the task for itself; they pass through its stage so that neighbouring lanes store neighbours.
 DEVICE void store_warp(const AttentionParameters& p, const Task& task, const Vectors& v, int lane, u8* results)
 {
+    const float scale = head_scale(p.scales, task.kv_head, 1);
     share_results(p, task, v, lane, results);
     warp_barrier();
     for (int i = 0; i < task.item.numVectors; i++)
@@ -45,7 +45,7 @@ DEVICE void store_warp(const AttentionParameters& p, const Task& task, const Vec
         {
             if (column + lane * 4 >= HEAD_DIM) continue;
             const float4 value = *(const float4*)(results + (i * RESULT_STRIDE + column + lane * 4) * 4);
-            store_four(p, target, column + lane * 4, value, reciprocal);
+            store_four(p, target, column + lane * 4, make_float4(value.x * scale, value.y * scale, value.z * scale, value.w * scale), reciprocal);
         }
     }
     warp_barrier();
@@ -54,6 +54,7 @@ DEVICE void store_warp(const AttentionParameters& p, const Task& task, const Vec
 // Merges and stores the results of the block's warps. results: of each warp.
 DEVICE void store_block(const AttentionParameters& p, const Task& task, u8* const (&results)[WARPS])
 {
+    const float scale = head_scale(p.scales, task.kv_head, 1);
     for (int i = threadIdx.x; i < task.item.numVectors * (HEAD_DIM / 2); i += WARPS * 32)
     {
         int vector = i / (HEAD_DIM / 2), column = i % (HEAD_DIM / 2) * 2;
@@ -77,7 +78,7 @@ DEVICE void store_block(const AttentionParameters& p, const Task& task, u8* cons
         }
         Target target = target_of(p, task.item, task.kv_head, task.item.firstVector + vector);
         if (column == 0) store_sum(p, target, maximum, sum);
-        store_outputs(p, target, column, value.x, value.y, reciprocal_of(sum));
+        store_outputs(p, target, column, value.x * scale, value.y * scale, reciprocal_of(sum));
     }
 }
 

@@ -41,6 +41,9 @@ public sealed record GenerationStatistics
     /// <summary>The most KV memory in use at once, in bytes.</summary>
     public required long PeakKvBytes { get; init; }
 
+    /// <summary>The scales of FP8 keys and values; null when there are none.</summary>
+    public KvCalibration? Calibration { get; init; }
+
     /// <summary>The mode that ran.</summary>
     public required SharingMode Sharing { get; init; }
 

@@ -264,6 +264,7 @@ internal sealed class GenerationRun : IDisposable
         PrefillTime = _prefillTime.Elapsed,
         DecodeTime = _decodeTime.Elapsed,
         PeakKvBytes = _context.Allocator.PeakBytes,
+        Calibration = _context.Calibration,
         Sharing = _options.Sharing,
         SharingReason = SharingReason(),
     };

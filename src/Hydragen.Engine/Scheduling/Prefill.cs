@@ -47,6 +47,7 @@ internal sealed class Prefill(EngineContext context, SharingMode mode, bool allL
     /// <param name="cancellationToken">Ends the work between two steps.</param>
     public void Run(LogitsHandler onLogits, Action onStep, CancellationToken cancellationToken)
     {
+        context.Calibrate(_spans);
         int next = 0;
         while (next < _spans.Count)
         {

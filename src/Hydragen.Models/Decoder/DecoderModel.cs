@@ -8,6 +8,9 @@ namespace Hydragen.Models;
 /// </summary>
 public sealed class DecoderModel : IDisposable
 {
+    // What scales follow from: more text would cost more than it tells.
+    private const int CalibrationTokens = 512;
+
     private readonly DecoderWeights _weights;
     private readonly DecoderActivations _activations;
     private readonly ScaledRotaryEmbedding _rotary;
@@ -27,7 +30,8 @@ public sealed class DecoderModel : IDisposable
         MaxBatchRows = maxBatchRows;
         WeightType = options.WeightType;
         ComputeType = computeType;
-        KvCacheShape = new KvCacheShape(config.NumLayers, share.Heads.NumKvHeads, share.Heads.HeadDim, options.KvType ?? computeType, options.PrefixKvType);
+        KvCacheShape = ShapeOf(config, share, options, computeType);
+        KvScaling = options.KvScaling;
         _weights = weights;
         _activations = activations;
         _rotary = new ScaledRotaryEmbedding(config.Rotary);
@@ -73,6 +77,22 @@ public sealed class DecoderModel : IDisposable
     /// <summary>The shape of the caches that it writes and reads.</summary>
     public KvCacheShape KvCacheShape { get; }
 
+    /// <summary>Where the scales of FP8 keys and values come from.</summary>
+    public KvScaling KvScaling { get; }
+
+    /// <summary>The most tokens of <see cref="FindLargest"/>.</summary>
+    public int MaxCalibrationTokens => Math.Min(MaxBatchRows, CalibrationTokens);
+
+    /// <summary>Bytes of KV memory that <see cref="FindLargest"/> takes at most while it runs.</summary>
+    public long CalibrationBytes
+    {
+        get
+        {
+            using KvCache cache = Backend.CreateKvCache(CalibrationShape, 0);
+            return (MaxCalibrationTokens + KvCache.PageSize - 1) / KvCache.PageSize * cache.BytesPerPage;
+        }
+    }
+
     /// <summary>Loads a model folder: <c>config.json</c> and safetensors weights.</summary>
     /// <param name="folder">The folder.</param>
     /// <param name="backend">Keeps the weights; must outlive the model.</param>
@@ -105,6 +125,7 @@ public sealed class DecoderModel : IDisposable
     /// <param name="progress">Receives the fraction of the weights that is loaded.</param>
     /// <param name="ct">Stops the load.</param>
     /// <exception cref="ModelFormatException">Weights do not fit the configuration, or are NaN or infinite.</exception>
+    /// <exception cref="ArgumentException">Scales are asked for, and no keys and values are FP8.</exception>
     /// <exception cref="InsufficientMemoryException">The weights and the activations are larger than the memory of the backend.</exception>
     /// <exception cref="OperationCanceledException">The load was stopped.</exception>
     public static DecoderModel Load(
@@ -121,6 +142,7 @@ public sealed class DecoderModel : IDisposable
         loadProgress.TotalBytes = catalog.BytesToRead(options.WeightType);
         ElementType computeType = options.ComputeType ?? backend.ComputeTypeFor(catalog.Layers[0].QueryKeyValue.ElementType);
         int maxBatchRows = options.MaxBatchRows ?? backend.PreferredBatchRows;
+        ShapeOf(config, share, options, computeType).CheckScaling(options.KvScaling);
         long weightBytes = catalog.BytesToKeep(options.WeightType), available = backend.Memory.AvailableBytes;
         long activationBytes = DecoderActivations.BytesFor(config, share, computeType, maxBatchRows);
         if (weightBytes + activationBytes > available)
@@ -181,6 +203,31 @@ public sealed class DecoderModel : IDisposable
             _activations.Logits.Download(logits.Slice(first * vocabularySize, count * vocabularySize));
             Group?.ThrowIfFailed();
         }
+    }
+
+    /// <summary>
+    /// Computes the first tokens of a text and finds the largest magnitudes of the keys and values of each head of this rank. They are kept only
+    /// meanwhile, in the type of the activations.
+    /// </summary>
+    /// <param name="tokenIds">The tokens, at least one and at most <see cref="MaxCalibrationTokens"/>.</param>
+    /// <returns><c>[numLayers, numKvHeads]</c>; NaN and infinities do not count.</returns>
+    /// <exception cref="ArgumentException">There are no or too many tokens, or an id is outside the vocabulary; nothing was computed.</exception>
+    /// <exception cref="InsufficientMemoryException">The device has no room for them.</exception>
+    public KvMagnitude[] FindLargest(ReadOnlySpan<int> tokenIds)
+    {
+        if (tokenIds.Length < 1 || tokenIds.Length > MaxCalibrationTokens)
+            throw new ArgumentException($"There are {tokenIds.Length} tokens; from 1 to {MaxCalibrationTokens} are possible.", nameof(tokenIds));
+        int numPages = (tokenIds.Length + KvCache.PageSize - 1) / KvCache.PageSize;
+        using KvCache cache = Backend.CreateKvCache(CalibrationShape, numPages);
+        int[] slots = _rows[..tokenIds.Length];
+        AttentionPlan plan = new TreePlanner().Plan([], [new PlanSequence(-1, tokenIds.Length, 0, tokenIds.Length, _rows.AsMemory(0, numPages))], SharingMode.Paged);
+        CheckArguments(tokenIds, slots, plan, [], cache, shape: CalibrationShape);
+        ComputeHidden(tokenIds, slots, plan, cache);
+        int numKvHeads = KvCacheShape.NumKvHeads;
+        var largest = new KvMagnitude[KvCacheShape.NumLayers * numKvHeads];
+        for (int layer = 0; layer < KvCacheShape.NumLayers; layer++) cache.FindLargest(layer, slots, largest.AsSpan(layer * numKvHeads, numKvHeads));
+        Group?.ThrowIfFailed();
+        return largest;
     }
 
     /// <summary>
@@ -293,17 +340,24 @@ public sealed class DecoderModel : IDisposable
         return count;
     }
 
+    private KvCacheShape CalibrationShape => KvCacheShape with { ElementType = ComputeType, PrefixElementType = null };
+
+    private static KvCacheShape ShapeOf(ModelConfiguration config, ModelShare share, DecoderOptions options, ElementType computeType) =>
+        new(config.NumLayers, share.Heads.NumKvHeads, share.Heads.HeadDim, options.KvType ?? computeType, options.PrefixKvType);
+
     private static ModelShare ShareOf(ModelConfiguration config, IRankGroup? group) => new(config, group?.Rank ?? 0, group?.Size ?? 1);
 
     private void CheckArguments(
-        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, bool isDecoding = false)
+        ReadOnlySpan<int> tokenIds, ReadOnlySpan<int> slots, AttentionPlan plan, ReadOnlySpan<int> logitRows, KvCache cache, bool isDecoding = false,
+        KvCacheShape? shape = null)
     {
         ArgumentNullException.ThrowIfNull(plan);
         ArgumentNullException.ThrowIfNull(cache);
         if (tokenIds.Length > MaxBatchRows) throw new ArgumentException($"There are {tokenIds.Length} rows; the model was loaded for at most {MaxBatchRows}.");
         if (slots.Length != tokenIds.Length || plan.NumRows != tokenIds.Length)
             throw new ArgumentException($"There are {tokenIds.Length} tokens, {slots.Length} slots and {plan.NumRows} rows in the plan; the counts must be equal.");
-        if (cache.Shape != KvCacheShape) throw new ArgumentException($"The cache has shape {cache.Shape}; the model needs {KvCacheShape}.");
+        shape ??= KvCacheShape;
+        if (cache.Shape != shape) throw new ArgumentException($"The cache has shape {cache.Shape}; the model needs {shape}.");
         int minTokenId = isDecoding ? -_step.NumRows : 0, minSlot = isDecoding ? -1 : 0;
         foreach (int id in tokenIds)
         {

@@ -8,6 +8,7 @@ public sealed record DecoderOptions
     private readonly ElementType? _computeType, _kvType, _prefixKvType;
     private readonly WeightType _weightType = WeightType.Model;
     private readonly int? _maxBatchRows;
+    private readonly KvScaling _kvScaling;
 
     /// <summary>
     /// Element type of activations; null for what the backend thinks best for the type of the weights. Arithmetic
@@ -24,7 +25,7 @@ public sealed record DecoderOptions
 
     /// <summary>
     /// Element type of cached keys and values; null for that of the activations. Each is rounded once, when it is appended. Bytes take half of
-    /// the memory of BF16 and move the logits; FP8 saturates at 448 (E4M3) or 57,344 (E5M2).
+    /// the memory of BF16 and move the logits; FP8 saturates at 448 (E4M3) or 57,344 (E5M2) unless <see cref="KvScaling"/> says otherwise.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is undefined.</exception>
     public ElementType? KvType
@@ -42,6 +43,18 @@ public sealed record DecoderOptions
     {
         get => _prefixKvType;
         init => _prefixKvType = Checked(value);
+    }
+
+    /// <summary>
+    /// Where the scales of FP8 keys and values come from. Whoever uses the model sets them before the first step: <see cref="DecoderModel.FindLargest"/>
+    /// gives what they follow from.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is undefined.</exception>
+    public KvScaling KvScaling
+    {
+        get => _kvScaling;
+        init => _kvScaling = value is KvScaling.None or KvScaling.Calibrated ? value
+            : throw new ArgumentOutOfRangeException(nameof(value), value, "The scaling must be None or Calibrated.");
     }
 
     /// <summary>

@@ -21,7 +21,7 @@ internal static class WeightFingerprint
         }
         Add(string.Create(CultureInfo.InvariantCulture, $"{config} {string.Join(' ', config.SlidingWindows)} {string.Join(' ', config.EosTokenIds)}"));
         ElementType kvType = options.KvType ?? computeType;
-        Add(string.Create(CultureInfo.InvariantCulture, $"{options.WeightType} {maxBatchRows} {computeType} {kvType} {options.PrefixKvType ?? kvType}"));
+        Add(string.Create(CultureInfo.InvariantCulture, $"{options.WeightType} {maxBatchRows} {computeType} {kvType} {options.PrefixKvType ?? kvType} {options.KvScaling}"));
         foreach ((string name, WeightTensor tensor) in store.Tensors.OrderBy(pair => pair.Key, StringComparer.Ordinal))
             Add($"{name} {tensor.Tensor.Dtype} {tensor.Tensor.ShapeText}");
         return BinaryPrimitives.ReadInt64LittleEndian(hash.GetHashAndReset());

@@ -47,6 +47,7 @@ internal sealed class GenerationArguments
     private readonly Option<string> _computeType = DeviceArguments.MakeComputeType();
     private readonly Option<string> _kvType = DeviceArguments.MakeKvType();
     private readonly Option<string> _prefixKvType = DeviceArguments.MakePrefixKvType("--modes copied");
+    private readonly Option<string> _kvScaling = DeviceArguments.MakeKvScaling();
     private readonly Option<string> _weightType = ModelArguments.MakeWeightType();
     private readonly Option<int?> _maxBatchRows = Values.OptionalInteger(
         "--max-batch-rows", "The most tokens of one forward pass, which cuts long prompts into chunks; at least the batch. 512, or 2048 on a GPU, when not given.", 1, MaxRows);
@@ -64,7 +65,7 @@ internal sealed class GenerationArguments
     {
         foreach (Option option in (Option[])[
             _protocol, _model, _randomModel, _batch, _prefix, _suffix, _newTokens, _questions, _documentTokens, _seed, _problems, _samples, _headerTokens,
-            _problemTokens, _atOnce, _computeType, _kvType, _prefixKvType, _weightType, _maxBatchRows, _maxKvMemory, _resume])
+            _problemTokens, _atOnce, _computeType, _kvType, _prefixKvType, _kvScaling, _weightType, _maxBatchRows, _maxKvMemory, _resume])
         {
             command.Options.Add(option);
         }
@@ -87,6 +88,9 @@ internal sealed class GenerationArguments
 
     /// <summary>The type of the KV memory of prefixes that was asked for; null is that of all KV memory.</summary>
     public ElementType? PrefixKvType(ParseResult parsed) => DeviceArguments.ParseKvType(parsed.GetValue(_prefixKvType));
+
+    /// <summary>Where the scales of FP8 keys and values come from.</summary>
+    public KvScaling KvScaling(ParseResult parsed) => DeviceArguments.ParseKvScaling(parsed.GetValue(_kvScaling));
 
     /// <summary>The KV memory that was asked for, in bytes; null leaves it to the backend.</summary>
     public long? MaxKvBytes(ParseResult parsed) => parsed.GetValue(_maxKvMemory) << 20;

@@ -64,6 +64,7 @@ internal static class GenerationBenchCommand
                 ComputeType = measured.ComputeType(parsed),
                 KvType = measured.KvType(parsed),
                 PrefixKvType = measured.PrefixKvType(parsed),
+                KvScaling = measured.KvScaling(parsed),
                 WeightType = weightType,
                 MaxKvBytes = measured.MaxKvBytes(parsed),
                 MaxBatchRows = Math.Max(measured.MaxBatchRows(parsed) ?? backend.PreferredBatchRows, plan.MaxSequences),
@@ -77,6 +78,7 @@ internal static class GenerationBenchCommand
                 json.WriteString("compute_type", options.ComputeType?.ShortName() ?? "auto");
                 json.WriteString("kv_type", options.KvType?.ShortName() ?? "auto");
                 if (options.PrefixKvType is { } ofPrefixes) json.WriteString("prefix_kv_type", ofPrefixes.ShortName());
+                if (options.KvScaling != KvScaling.None) json.WriteString("kv_scaling", options.KvScaling.Name());
                 json.WriteString("weight_type", weightType.Name());
                 json.WriteString("modes", string.Join(',', chosenModes));
                 json.WriteNumber("repeats", arguments.Repeats(parsed));

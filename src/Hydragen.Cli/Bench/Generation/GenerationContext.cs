@@ -41,6 +41,7 @@ internal sealed record GenerationContext(
     public string Title => string.Join(", ", ((string?[])[
         Name, ComputeType.ShortName(), KvType == ComputeType ? null : $"{KvType.ShortName()} keys and values",
         PrefixKvType == KvType ? null : $"{PrefixKvType.ShortName()} in prefixes",
+        Engine.Model.KvScaling == KvScaling.None ? null : $"{Engine.Model.KvScaling.Name()} scales",
         WeightType == WeightType.Model ? null : $"{WeightType.Name()} weights", NumRanks > 1 ? $"{NumRanks} ranks" : null]).OfType<string>());
 
     /// <summary>Writes which model a row is of, and its types.</summary>
@@ -50,6 +51,7 @@ internal sealed record GenerationContext(
         json.WriteString("compute_type", ComputeType.ShortName());
         json.WriteString("kv_type", KvType.ShortName());
         json.WriteString("prefix_kv_type", PrefixKvType.ShortName());
+        if (Engine.Model.KvScaling != KvScaling.None) json.WriteString("kv_scaling", Engine.Model.KvScaling.Name());
         json.WriteString("weight_type", WeightType.Name());
         json.WriteNumber("ranks", NumRanks);
     }
