@@ -38,7 +38,7 @@ public sealed partial class CudaBackend
         _stepKey.AddRange([cache.ScalesAddress(0), cache.ScalesAddress(0, PageKind.Prefix)]);
         // One kernel for all rows, also where some are chosen apart from others: which, must follow from the key.
         _stepDraws = !TokenChoice.AreGreedy(decodeStep.Choices);
-        long kind = (_stepDraws ? 1 : 0) + (decodeStep.HasLogProbabilities ? 2 : 0);
+        long kind = (_stepDraws ? 1 : 0) + (decodeStep.HasLogProbabilities ? 2 : 0) + 4 * cache.ScaledKinds;
         _isInStep = true;
         try
         {

@@ -23,8 +23,8 @@ public sealed partial class CudaBackend : IComputeBackend
     private readonly KernelLibrary _kernels;
     private readonly DeviceWork _work;
     private readonly ModelOperators _operators;
-    private readonly Dictionary<(int HeadDim, ElementType Storage), AttentionKernels> _variants = [];
-    private readonly Dictionary<(int HeadDim, ElementType Query, ElementType Storage, ElementType Prefix), (AttentionKernels[] Variants, PageReading[] Readings)> _readings = [];
+    private readonly Dictionary<(int HeadDim, ElementType Storage, bool IsScaled), AttentionKernels> _variants = [];
+    private readonly Dictionary<(int HeadDim, ElementType Query, ElementType Storage, ElementType Prefix, int Scaled), (AttentionKernels[] Variants, PageReading[] Readings)> _readings = [];
     private readonly bool _hasHopper;
     private bool _isDisposed;
 
@@ -194,7 +194,7 @@ public sealed partial class CudaBackend : IComputeBackend
         ObjectDisposedException.ThrowIf(_isDisposed, this);
         ArgumentNullException.ThrowIfNull(plan);
         CudaKvCache pages = Check.Cache(cache, 0, shape);
-        PageReading[] readings = ReadingsOf(shape.HeadDim, queryType, pages.Shape).Readings;
+        PageReading[] readings = ReadingsOf(shape.HeadDim, queryType, pages).Readings;
         // What was compiled last is mostly what is asked for.
         if (_work.Holds(plan, shape, readings, pages)) return _work.Work.Sharing;
         var work = new AttentionWork(_device.Rates, AttentionWork.DefaultWorkspaceBytes);
@@ -271,31 +271,32 @@ public sealed partial class CudaBackend : IComputeBackend
     /// <returns>The kernels for pages of each kind; one when all have one type.</returns>
     private AttentionKernels[] PrepareAttention(AttentionPlan plan, AttentionShape shape, ElementType queryType, CudaKvCache cache)
     {
-        (AttentionKernels[] variants, PageReading[] readings) = ReadingsOf(shape.HeadDim, queryType, cache.Shape);
+        (AttentionKernels[] variants, PageReading[] readings) = ReadingsOf(shape.HeadDim, queryType, cache);
         _work.Prepare(plan, shape, readings, cache);
         return variants;
     }
 
-    private (AttentionKernels[] Variants, PageReading[] Readings) ReadingsOf(int headDim, ElementType queryType, KvCacheShape shape)
+    private (AttentionKernels[] Variants, PageReading[] Readings) ReadingsOf(int headDim, ElementType queryType, CudaKvCache cache)
     {
-        (int, ElementType, ElementType, ElementType) key = (headDim, queryType, shape.ElementType, shape.TypeOf(PageKind.Prefix));
+        KvCacheShape shape = cache.Shape;
+        (int, ElementType, ElementType, ElementType, int) key = (headDim, queryType, shape.ElementType, shape.TypeOf(PageKind.Prefix), cache.ScaledKinds);
         if (!_readings.TryGetValue(key, out (AttentionKernels[], PageReading[]) found))
         {
-            ElementType[] types = shape.IsMixed ? [shape.ElementType, shape.TypeOf(PageKind.Prefix)] : [shape.ElementType];
-            AttentionKernels[] variants = Array.ConvertAll(types, type => VariantsOf(headDim, type));
-            found = (variants, [.. types.Zip(variants, (type, kernels) =>
-                new PageReading(type, kernels.VectorsPerItem, WeightTypeFor(queryType, type) == ElementType.Float32))]);
+            PageKind[] kinds = shape.IsMixed ? [PageKind.Suffix, PageKind.Prefix] : [PageKind.Suffix];
+            AttentionKernels[] variants = Array.ConvertAll(kinds, kind => VariantsOf(headDim, shape.TypeOf(kind), cache.ScalesAddress(0, kind) != 0));
+            found = (variants, [.. kinds.Zip(variants, (kind, kernels) =>
+                new PageReading(shape.TypeOf(kind), kernels.VectorsPerItem, WeightTypeFor(queryType, shape.TypeOf(kind)) == ElementType.Float32))]);
             _readings.Add(key, found);
         }
         return found;
     }
 
-    private AttentionKernels VariantsOf(int headDim, ElementType storage)
+    private AttentionKernels VariantsOf(int headDim, ElementType storage, bool isScaled)
     {
-        if (!_variants.TryGetValue((headDim, storage), out AttentionKernels? variants))
+        if (!_variants.TryGetValue((headDim, storage, isScaled), out AttentionKernels? variants))
         {
-            variants = new AttentionKernels(headDim, storage, _device.MaxSharedBytes, _hasHopper);
-            _variants.Add((headDim, storage), variants);
+            variants = new AttentionKernels(headDim, storage, _device.MaxSharedBytes, _hasHopper, isScaled);
+            _variants.Add((headDim, storage, isScaled), variants);
         }
         return variants;
     }

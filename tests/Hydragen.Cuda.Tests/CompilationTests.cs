@@ -42,7 +42,8 @@ public sealed class CompilationTests
         int maxSharedBytes = computeCapability == 90 ? Hopper : computeCapability == 80 ? Ampere : Consumer;
         var attention = new AttentionKernels(headDim, type, maxSharedBytes, computeCapability == 90);
         var cache = new CacheKernels(headDim, type);
-        KernelVariant[] variants = [.. attention.All, cache.Write, cache.Copy, .. (KernelVariant[])(type.IsByte() ? [] : [cache.Largest]), CudaMeter.FillKernel(headDim, type), CudaMeter.ReadKernel];
+        var scaled = new AttentionKernels(headDim, type, maxSharedBytes, computeCapability == 90, isScaled: true);
+        KernelVariant[] variants = [.. attention.All, .. type.IsFloat8() ? scaled.All : [], cache.Write, cache.Copy, .. (KernelVariant[])(type.IsByte() ? [] : [cache.Largest]), CudaMeter.FillKernel(headDim, type), CudaMeter.ReadKernel];
         string[] expected = [.. KernelSource.Names.Where(name => name switch
         {
             "attention_node_hopper" => computeCapability == 90 && headDim is (64 or 128 or 256) && type != ElementType.Float32,

@@ -49,7 +49,8 @@ internal static class Gpu
         using var device = new CudaDevice(0);
         bool hasHopper = !isPortable && device.ComputeCapability == KernelCompiler.Hopper;
         Compile(headDims.SelectMany(headDim => types.SelectMany(type =>
-            (KernelVariant[])[.. new AttentionKernels(headDim, type, device.MaxSharedBytes, hasHopper).All, new CacheKernels(headDim, type).Write])));
+            (KernelVariant[])[
+                .. ((bool[])[false, true]).Where(isScaled => !isScaled || type.IsFloat8()).SelectMany(isScaled => new AttentionKernels(headDim, type, device.MaxSharedBytes, hasHopper, isScaled).All), new CacheKernels(headDim, type).Write])));
     }
 
     /// <summary>Compiles the kernels of all head dimensions on all cores, so that a test that runs them finds them on disk.</summary>

@@ -49,23 +49,30 @@ public sealed class DeviceTests
     }
 
     [Theory]
-    [InlineData(ElementType.BFloat16, 64, true)]
-    [InlineData(ElementType.Float16, 128, false)]
-    public void Scales_reach_steps_with_and_without_graphs(ElementType type, int headDim, bool usesGraphs)
+    [InlineData(ElementType.BFloat16, 64, ElementType.Float8E5M2, 1 << 20)]
+    [InlineData(ElementType.Float16, 128, ElementType.Float8E4M3, 1 << 11)]
+    public void Scales_reach_steps_with_and_without_graphs(ElementType type, int headDim, ElementType kvType, float headFactor)
     {
-        using CudaBackend backend = OpenGpu(usesGraphs), other = OpenGpu(usesGraphs);
-        // The same model twice, once with a head beyond the range of E4M3: scales undo the factor, so that both round alike.
-        using var plain = new TinyModel(backend: backend, type: type, headDim: headDim, maxKvBytes: 64 << 20, kvType: ElementType.Float8E5M2);
-        using var scaled = new TinyModel(
-            backend: other, type: type, headDim: headDim, maxKvBytes: 64 << 20, kvType: ElementType.Float8E5M2, kvScaling: KvScaling.Calibrated,
-            headFactor: type == ElementType.Float16 ? 2048 : 1 << 20);
-        PromptNode[] prompts = SomePrompts(3, 150, 20);
-        GenerationOptions options = Sampled with { Sampling = SamplingOptions.Greedy, IgnoreEos = true };
-        Assert.Equal(Prompts.Updates(plain, prompts, options, isExact: true), Prompts.Updates(scaled, prompts, options, isExact: true));
-        Assert.Equal(type == ElementType.Float16 ? 0 : 2, scaled.Engine.Calibration!.NumScaled);
-        long all = backend.Memory.MaxCacheBytes;
+        using CudaBackend with = OpenGpu(true), without = OpenGpu(false);
+        TinyModel Model(CudaBackend backend, ElementType kvType, KvScaling scaling, float factor) => new(
+            backend: backend, type: type, headDim: headDim, maxKvBytes: 64 << 20, kvType: kvType, kvScaling: scaling, headFactor: factor);
+        using TinyModel withGraphs = Model(with, kvType, KvScaling.Calibrated, headFactor), withoutGraphs = Model(without, kvType, KvScaling.Calibrated, headFactor);
+        GenerationOptions options = Sampled with { IgnoreEos = true };
+        Assert.Equal(Prompts.Updates(withoutGraphs, SomePrompts(3, 150, 20), options, isExact: true), Prompts.Updates(withGraphs, SomePrompts(3, 150, 20), options, isExact: true));
+        Assert.Equal((4, 2), (withGraphs.Engine.Calibration!.NumHeads, withGraphs.Engine.Calibration.NumScaled));
+        Assert.InRange(with.Steps.Statistics.NumReplays, with.Steps.Statistics.NumSteps / 2, with.Steps.Statistics.NumSteps);
+
+        // As exact as the same model whose heads are all within the range; without scales far off.
+        using CudaBackend other = OpenGpu(true), third = OpenGpu(true), fourth = OpenGpu(true);
+        using TinyModel exact = Model(other, type, KvScaling.None, 1), inRange = Model(third, kvType, KvScaling.None, 1), saturated = Model(fourth, kvType, KvScaling.None, headFactor);
+        float[] expected = KvScalingTests.Score(exact);
+        double Error(TinyModel model) => KvScalingTests.Score(model).Zip(expected, (a, b) => Math.Abs(a - b)).Average();
+        double error = Error(withGraphs);
+        Assert.InRange(error, 0, 1.2 * Error(inRange));
+        Assert.True(Error(saturated) > 2 * error, $"without scales {Error(saturated)}, with them {error}");
+
         InsufficientMemoryException refused = Assert.Throws<InsufficientMemoryException>(
-            () => new InferenceEngine(scaled.Model, scaled.Tokenizer, new InferenceEngineOptions { MaxKvBytes = all }));
+            () => new InferenceEngine(withGraphs.Model, withGraphs.Tokenizer, new InferenceEngineOptions { MaxKvBytes = with.Memory.MaxCacheBytes }));
         Assert.Contains("calibration", refused.Message, StringComparison.Ordinal);
     }
 

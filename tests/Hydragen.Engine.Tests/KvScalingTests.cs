@@ -106,7 +106,8 @@ public sealed class KvScalingTests
         Assert.Throws<ArgumentException>(() => model.Model.FindLargest([TinyModel.VocabularySize]));
     }
 
-    private static float[] Score(TinyModel model)
+    /// <summary>Log-probabilities of some tokens.</summary>
+    internal static float[] Score(TinyModel model)
     {
         int[] shared = Prompts.Random(new Random(5), 150);
         var scores = new float[4][];

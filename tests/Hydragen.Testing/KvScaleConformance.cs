@@ -187,6 +187,11 @@ public static class KvScaleConformance
             Assert.Throws<ArgumentException>(() => cache.SetScales(PageKind.Suffix, [KvScale.One, new KvScale(1, scale)]));
         Assert.Throws<ArgumentException>(() => cache.FindLargest(0, [0], new KvMagnitude[2]));
         cache.SetScales(PageKind.Suffix, [KvScale.One, KvScale.One]);
+        Assert.Equal([KvScale.One, KvScale.One], cache.Calibrate(PageKind.Suffix, [default, new KvMagnitude(1, 2)]));
+        Assert.Throws<ArgumentException>(() => cache.Calibrate(PageKind.Suffix, [default]));
+        Assert.Throws<ArgumentException>(() => plain.Calibrate(PageKind.Suffix, new KvMagnitude[2]));
+        Assert.Equal([KvScale.One, new KvScale(1, 16)], cache.Calibrate(PageKind.Suffix, [default, new KvMagnitude(1, 2000)]));
+        Assert.Equal([KvScale.One, new KvScale(1, 16)], cache.ScalesOf(PageKind.Suffix).ToArray());
         cache.SetScales(PageKind.Suffix, Two);
         cache.Write(0, [0], new float[32], new float[32]);
         InvalidOperationException late = Assert.Throws<InvalidOperationException>(() => cache.SetScales(PageKind.Suffix, Two));

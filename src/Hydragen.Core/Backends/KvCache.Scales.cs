@@ -30,32 +30,27 @@ public abstract partial class KvCache
     /// <exception cref="InsufficientMemoryException">The device has no memory for them; nothing changed.</exception>
     public void SetScales(PageKind kind, ReadOnlySpan<KvScale> scales)
     {
-        ObjectDisposedException.ThrowIf(IsDisposed, this);
-        if (!Shape.TypeOf(kind).IsFloat8())
-            throw new ArgumentException($"Only FP8 has scales for heads; these pages are {Shape.TypeOf(kind).ShortName()}.", nameof(kind));
-        if (_holdsTokens) throw new InvalidOperationException("Scales can only be set while a cache is empty, and this one was written to.");
-        int count = Shape.NumLayers * Shape.NumKvHeads;
-        if (scales.Length != count)
-            throw new ArgumentException($"{Shape.NumLayers} layers of {Shape.NumKvHeads} heads need {count} scales, not {scales.Length}.", nameof(scales));
-        foreach (KvScale scale in scales)
-        {
-            if (!IsScale(scale.Key) || !IsScale(scale.Value))
-                throw new ArgumentException($"A scale must be a power of two from 1 to 2^121, and {scale} is not.", nameof(scales));
-        }
+        CheckScales(kind, scales);
         KvScale[] copy = scales.ToArray();
         SetDeviceScales(kind, copy);
         _scales[IndexOf(kind)] = copy;
     }
 
-    /// <summary>Sets the scales of pages of a kind to what the largest magnitudes of each head ask for (<see cref="KvScale.For"/>).</summary>
+    /// <summary>
+    /// Sets the scales of pages of a kind to what the largest magnitudes of each head ask for (<see cref="KvScale.For"/>); where that is 1 for all,
+    /// there are none.
+    /// </summary>
     /// <param name="kind">Kind of the pages; their type is FP8.</param>
     /// <param name="largest">The magnitudes, <c>[numLayers, numKvHeads]</c>.</param>
+    /// <returns>What was asked for, <c>[numLayers, numKvHeads]</c>.</returns>
     /// <inheritdoc cref="SetScales" path="/exception"/>
-    public void Calibrate(PageKind kind, ReadOnlySpan<KvMagnitude> largest)
+    public KvScale[] Calibrate(PageKind kind, ReadOnlySpan<KvMagnitude> largest)
     {
         var scales = new KvScale[largest.Length];
         for (int i = 0; i < scales.Length; i++) scales[i] = Shape.TypeOf(kind).IsFloat8() ? KvScale.For(largest[i], Shape.TypeOf(kind)) : KvScale.One;
-        SetScales(kind, scales);
+        CheckScales(kind, scales);
+        if (Array.Exists(scales, scale => scale.IsScaled) || !ScalesOf(kind).IsEmpty) SetScales(kind, scales);
+        return scales;
     }
 
     /// <summary>
@@ -87,6 +82,22 @@ public abstract partial class KvCache
         {
             ElementType type = Shape.TypeOf(KindOf(slot / PageSize));
             if (type.IsByte()) throw new ArgumentException($"Magnitudes are those of FP32, BF16 or FP16, and slot {slot} is {type.ShortName()}.", nameof(slots));
+        }
+    }
+
+    private void CheckScales(PageKind kind, ReadOnlySpan<KvScale> scales)
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        if (!Shape.TypeOf(kind).IsFloat8())
+            throw new ArgumentException($"Only FP8 has scales for heads; these pages are {Shape.TypeOf(kind).ShortName()}.", nameof(kind));
+        if (_holdsTokens) throw new InvalidOperationException("Scales can only be set while a cache is empty, and this one was written to.");
+        int count = Shape.NumLayers * Shape.NumKvHeads;
+        if (scales.Length != count)
+            throw new ArgumentException($"{Shape.NumLayers} layers of {Shape.NumKvHeads} heads need {count} scales, not {scales.Length}.", nameof(scales));
+        foreach (KvScale scale in scales)
+        {
+            if (!IsScale(scale.Key) || !IsScale(scale.Value))
+                throw new ArgumentException($"A scale must be a power of two from 1 to 2^121, and {scale} is not.", nameof(scales));
         }
     }
 

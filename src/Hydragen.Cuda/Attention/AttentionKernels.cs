@@ -29,9 +29,11 @@ internal sealed class AttentionKernels
     /// <param name="storage">Element type of keys and values; queries have it too, but for bytes, which meet 16-bit ones, and the scalar kernel.</param>
     /// <param name="maxSharedBytes">Shared memory that a block may have.</param>
     /// <param name="hasHopper">Whether Hopper's matrix instructions may be used.</param>
-    public AttentionKernels(int headDim, ElementType storage, int maxSharedBytes, bool hasHopper)
+    /// <param name="isScaled">Whether heads have scales; FP8 only.</param>
+    public AttentionKernels(int headDim, ElementType storage, int maxSharedBytes, bool hasHopper, bool isScaled = false)
     {
-        string defines = Defines(headDim, storage);
+        // Where there are no scales, kernels are as if there never were.
+        string defines = Defines(headDim, storage) + (isScaled ? " SCALED=1" : "");
         Scalar = new KernelVariant("attention_scalar", defines, ScalarWarps * 32, ScalarWarps * headDim * sizeof(float));
         Merge = MergeOf(1);
         MergeOfMany = MergeOf(MergeWarps);

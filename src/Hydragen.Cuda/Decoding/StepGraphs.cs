@@ -53,7 +53,7 @@ internal sealed class StepGraphs(CudaDevice device, bool isEnabled) : IDisposabl
     /// <summary>Runs a step whose numbers are on the device.</summary>
     /// <param name="owner">Whose steps have equal operators.</param>
     /// <param name="numRows">Rows.</param>
-    /// <param name="kind">Which operators choose tokens.</param>
+    /// <param name="kind">Which operators choose tokens, and whether keys and values have scales.</param>
     /// <param name="kernels">Which kernels compute attention.</param>
     /// <param name="key">What the launches of attention depend on besides.</param>
     /// <param name="launch">Puts the launches into the stream.</param>

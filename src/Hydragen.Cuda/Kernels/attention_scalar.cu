@@ -65,7 +65,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 1) attention_scalar(con
     const KeyRange visible = visible_keys(p, item, row);
     const float slope = p.alibiSlopes ? p.alibiSlopes[head] : 0.0f;
     const int distance = item.firstPosition - p.rowPositions[row];
-    const float key_scale = head_scale(p.scales, kv_head, 0), value_scale = head_scale(p.scales, kv_head, 1);
+    const float key_scale = head_scale(p, kv_head, 0), value_scale = head_scale(p, kv_head, 1);
     float output[COLUMNS_PER_LANE] = {};
     float maximum = -float_from_bits(INFINITY_BITS), sum = 0.0f;
     // 32 keys at a time, all of one page: a lane scores a key, then adds its columns of all 32 values.

@@ -31,7 +31,7 @@ DEVICE void share_results(const AttentionParameters& p, const Task& task, const 
 // Stores the results of a warp that has the task for itself; they pass through its stage so that neighbouring lanes store neighbours.
 DEVICE void store_warp(const AttentionParameters& p, const Task& task, const Vectors& v, int lane, u8* results)
 {
-    const float scale = head_scale(p.scales, task.kv_head, 1);
+    const float scale = head_scale(p, task.kv_head, 1);
     share_results(p, task, v, lane, results);
     warp_barrier();
     for (int i = 0; i < task.item.numVectors; i++)
@@ -54,7 +54,7 @@ DEVICE void store_warp(const AttentionParameters& p, const Task& task, const Vec
 // Merges and stores the results of the block's warps. results: of each warp.
 DEVICE void store_block(const AttentionParameters& p, const Task& task, u8* const (&results)[WARPS])
 {
-    const float scale = head_scale(p.scales, task.kv_head, 1);
+    const float scale = head_scale(p, task.kv_head, 1);
     for (int i = threadIdx.x; i < task.item.numVectors * (HEAD_DIM / 2); i += WARPS * 32)
     {
         int vector = i / (HEAD_DIM / 2), column = i % (HEAD_DIM / 2) * 2;

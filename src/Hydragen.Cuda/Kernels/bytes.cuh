@@ -89,17 +89,17 @@ DEVICE float scale_of(const u8* head, int image, int slot)
     return STORAGE == INT8 ? widen_float16(((const u16*)(head + SCALES_OFFSET))[image * PAGE_SIZE + slot]) : 1.0f;
 }
 
-// The scale of all keys (image 0) or values (image 1) of a key/value head; 1 without scales.
-DEVICE float head_scale(const float2* scales, int kv_head, int image)
+// What all keys (image 0) or values (image 1) of a key/value head are multiplied with.
+DEVICE float head_scale(const AttentionParameters& p, int kv_head, int image)
 {
-    return IS_FLOAT8 && scales ? image == 0 ? scales[kv_head].x : scales[kv_head].y : 1.0f;
+    return !SCALED ? 1.0f : image == 0 ? p.scales[kv_head].x : p.scales[kv_head].y;
 }
 
 // What products with keys as they are stored are multiplied with to be scores, given what queries were divided by. Finite, so that a product of
 // zero stays zero.
 DEVICE float score_scale(const AttentionParameters& p, int kv_head, float up)
 {
-    return IS_FLOAT8 && p.scales ? fminf(up * head_scale(p.scales, kv_head, 0), LARGEST_FLOAT) : up;
+    return SCALED ? fminf(up * head_scale(p, kv_head, 0), LARGEST_FLOAT) : up;
 }
 
 // 2^-n and 2^n for queries whose largest magnitude is in [2^n, 2^(n + 1)): multiplied with the former they lie well within the range of FP16.
@@ -112,12 +112,12 @@ DEVICE void query_scales(float largest, float& down, float& up)
 
 // --- Rounding, bit for bit as the host does it ----------------------------------------------------------------------------------
 
-// Divides a key (image 0) or value (image 1) by the scale of its head.
+// Divides a key (image 0) or value (image 1) of FP8 by the scale of its head, exactly. scales: [numKvHeads] of keys and of values; null: all are 1.
 DEVICE void divide_by_scale(const float2* scales, int kv_head, int image, float (&values)[8])
 {
-    if (!IS_FLOAT8 || !scales) return;
-    // Of a power of two, exactly.
-    const float inverse = float_from_bits(0x7f000000u - __float_as_uint(head_scale(scales, kv_head, image)));
+    if (STORAGE == INT8 || !scales) return;
+    const float2 scale = scales[kv_head];
+    const float inverse = float_from_bits(0x7f000000u - __float_as_uint(image == 0 ? scale.x : scale.y));
 #pragma unroll
     for (int i = 0; i < 8; i++) values[i] *= inverse;
 }

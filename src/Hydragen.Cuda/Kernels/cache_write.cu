@@ -16,7 +16,7 @@ struct CacheWriteParameters
     u64 layerOffset;     // bytes from the start of a page to the layer
     int numTokens;
     int numKvHeads;
-    const float2* scales;  // as in AttentionParameters
+    const float2* scales;  // as in divide_by_scale
 };
 
 #if !IS_BYTE

@@ -299,7 +299,7 @@ DEVICE void scale_output(float (&output)[DIM_TILES][4], const float (&correction
 DEVICE void store_pair(
     const AttentionParameters& p, const AttentionItem& item, int kv_head, int first, const VectorPair& pair, const float (&output)[DIM_TILES][4], int lane)
 {
-    const float scale = head_scale(p.scales, kv_head, 1);
+    const float scale = head_scale(p, kv_head, 1);
 #pragma unroll
     for (int half = 0; half < 2; half++)
     {

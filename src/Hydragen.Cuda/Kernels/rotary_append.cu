@@ -23,7 +23,7 @@ struct RotaryAppendParameters
     int numKvHeads;
     int rotaryDim;
     float epsilon;
-    const float2* scales;       // as in AttentionParameters
+    const float2* scales;       // as in divide_by_scale
 };
 
 #if !IS_BYTE

@@ -54,6 +54,9 @@ internal sealed class CudaKvCache : KvCache
     public nint ScalesAddress(int layer, PageKind kind = PageKind.Suffix) =>
         _scales[ScalesIndex(kind)] is { } scales ? scales.Value + layer * Shape.NumKvHeads * BytesPerScale : 0;
 
+    /// <summary>Which pages have scales: 1 those of sequences, or of the only type, and 2 those of prefixes.</summary>
+    public int ScaledKinds => (_scales[0] is null ? 0 : 1) + (_scales[1] is null ? 0 : 2);
+
     /// <summary>Called before a kernel stores tokens.</summary>
     public void BeginAppend() => NoteStored();
 

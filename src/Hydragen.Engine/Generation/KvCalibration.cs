@@ -20,8 +20,7 @@ public sealed record KvCalibration(int NumTokens, int NumHeads, int NumScaled, f
         foreach (PageKind kind in (PageKind[])[PageKind.Suffix, .. (PageKind[])(cache.Shape.IsMixed ? [PageKind.Prefix] : [])])
         {
             if (!cache.Shape.TypeOf(kind).IsFloat8()) continue;
-            cache.Calibrate(kind, largest);
-            foreach (KvScale scale in cache.ScalesOf(kind))
+            foreach (KvScale scale in cache.Calibrate(kind, largest))
             {
                 numHeads++;
                 if (scale.IsScaled) numScaled++;
