@@ -43,4 +43,29 @@ public sealed class KvTypeTests
         Tolerance.AssertRelative([.. oracleLogits], [.. logits], Tolerance.KvOracle(kvType));
         Tolerance.AssertRelative([.. exactLogits], [.. logits], Tolerance.KvLogits(kvType, model.Configuration.NumLayers));
     }
+
+    [Theory]
+    [InlineData(ElementType.Float8E4M3)]
+    [InlineData(ElementType.Float8E5M2)]
+    public void The_largest_magnitudes_are_those_of_the_oracle_and_nothing_is_kept(ElementType kvType)
+    {
+        string name = GoldenModel.Names().First(name => !name.Contains('/', StringComparison.Ordinal));
+        using var golden = new GoldenModel(name);
+        using var cpu = new CpuBackend(new CpuOptions { NumThreads = 2 });
+        using var scalar = new ScalarBackend();
+        var options = new DecoderOptions { KvType = kvType, KvScaling = KvScaling.Calibrated };
+        using DecoderModel model = DecoderModel.Load(golden.Folder, cpu, options, ct: TestContext.Current.CancellationToken);
+        using DecoderModel oracle = DecoderModel.Load(golden.Folder, scalar, options, ct: TestContext.Current.CancellationToken);
+        int[] ids = golden.TokenIds(0);
+        int numLive = scalar.NumLive;
+        KvMagnitude[] largest = model.FindLargest(ids), expected = oracle.FindLargest(ids);
+        Assert.Equal(numLive, scalar.NumLive);
+        Assert.Equal(model.KvCacheShape.NumLayers * model.KvCacheShape.NumKvHeads, largest.Length);
+        foreach ((KvMagnitude found, KvMagnitude sought) in largest.Zip(expected))
+        {
+            Assert.Equal(sought.Key, found.Key, 1e-4 * sought.Key);
+            Assert.Equal(sought.Value, found.Value, 1e-4 * sought.Value);
+        }
+        Assert.True(model.CalibrationBytes >= model.KvCacheShape.NumLayers * 2L * model.KvCacheShape.NumKvHeads * model.KvCacheShape.HeadDim * sizeof(float) * model.MaxCalibrationTokens);
+    }
 }
