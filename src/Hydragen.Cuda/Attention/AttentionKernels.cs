@@ -33,7 +33,7 @@ internal sealed class AttentionKernels
     public AttentionKernels(int headDim, ElementType storage, int maxSharedBytes, bool hasHopper, bool isScaled = false)
     {
         // Where there are no scales, kernels are as if there never were.
-        string defines = Defines(headDim, storage) + (isScaled ? " SCALED=1" : "");
+        string defines = Defines(headDim, storage) + (isScaled ? " HAS_SCALES=1" : "");
         Scalar = new KernelVariant("attention_scalar", defines, ScalarWarps * 32, ScalarWarps * headDim * sizeof(float));
         Merge = MergeOf(1);
         MergeOfMany = MergeOf(MergeWarps);

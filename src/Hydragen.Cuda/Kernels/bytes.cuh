@@ -92,14 +92,14 @@ DEVICE float scale_of(const u8* head, int image, int slot)
 // What all keys (image 0) or values (image 1) of a key/value head are multiplied with.
 DEVICE float head_scale(const AttentionParameters& p, int kv_head, int image)
 {
-    return !SCALED ? 1.0f : image == 0 ? p.scales[kv_head].x : p.scales[kv_head].y;
+    return !HAS_SCALES ? 1.0f : image == 0 ? p.scales[kv_head].x : p.scales[kv_head].y;
 }
 
 // What products with keys as they are stored are multiplied with to be scores, given what queries were divided by. Finite, so that a product of
 // zero stays zero.
 DEVICE float score_scale(const AttentionParameters& p, int kv_head, float up)
 {
-    return SCALED ? fminf(up * head_scale(p, kv_head, 0), LARGEST_FLOAT) : up;
+    return HAS_SCALES ? fminf(up * head_scale(p, kv_head, 0), LARGEST_FLOAT) : up;
 }
 
 // 2^-n and 2^n for queries whose largest magnitude is in [2^n, 2^(n + 1)): multiplied with the former they lie well within the range of FP16.

@@ -1,5 +1,5 @@
 // What the kernels share: element types, the layout of a KV page, the parameters of attention, visible keys and results.
-// Defines: HEAD_DIM, a multiple of 8 up to 256; STORAGE, the element type of keys and values; SCALED, whether attention multiplies FP8 with scales
+// Defines: HEAD_DIM, a multiple of 8 up to 256; STORAGE, the element type of keys and values; HAS_SCALES, whether attention multiplies FP8 with scales
 // of its heads (not when missing).
 #pragma once
 
@@ -13,8 +13,8 @@
 
 // Bytes are widened to FP16 where they are used; all that they stand for is exact in it, but for the scales of INT8.
 #define IS_BYTE (STORAGE >= INT8)
-#ifndef SCALED
-#define SCALED 0
+#ifndef HAS_SCALES
+#define HAS_SCALES 0
 #endif
 #define OPERAND (IS_BYTE ? FLOAT16 : STORAGE)
 
@@ -129,7 +129,7 @@ struct AttentionParameters
     float softCap;               // 0: none
     float scaleBase2;            // scale * log2 e
     int numFirstTasks;           // blocks whose first task is that of their number; the others take tickets from the start; single warps: 0 or all
-    const float2* scales;        // [numKvHeads] with SCALED: what the keys and what the values of a head are multiplied with, powers of two
+    const float2* scales;        // [numKvHeads] with HAS_SCALES: what the keys and what the values of a head are multiplied with, powers of two
 };
 
 // The row of a vector: vector / groupSize, exact below 2^24 as long as groups are at most 128.
