@@ -9,9 +9,19 @@ namespace Hydragen.Bench.Tests;
 /// <summary>What one run of <c>hydragen bench</c> inside the test process left behind.</summary>
 internal sealed record BenchRun(int ExitCode, string Output, string Error)
 {
-    public static async Task<BenchRun> RunAsync(string arguments, CancellationToken cancellationToken = default)
+    public static Task<BenchRun> RunAsync(string arguments, CancellationToken cancellationToken = default) =>
+        RunAsync(arguments, new MemoryStream(), cancellationToken);
+
+    /// <summary>Runs until a text was written to standard output, and cancels then.</summary>
+    public static async Task<BenchRun> RunUntilAsync(string text, string arguments)
     {
-        using MemoryStream output = new();
+        using CancellationTokenSource source = new();
+        return await RunAsync(arguments, new WatchedStream(text, source.Cancel), source.Token);
+    }
+
+    private static async Task<BenchRun> RunAsync(string arguments, MemoryStream output, CancellationToken cancellationToken)
+    {
+        using MemoryStream _ = output;
         using StringWriter error = new(CultureInfo.InvariantCulture);
         int exitCode = await CommandLine.InvokeAsync(
             ["bench", .. arguments.Split(' ')], Terminal.Over(Stream.Null, output, error), cancellationToken);
@@ -34,5 +44,16 @@ internal sealed record BenchRun(int ExitCode, string Output, string Error)
         Assert.Empty(Output);
         Assert.Equal(1, Error.Count(c => c == '\n'));
         foreach (string part in parts) Assert.Contains(part, Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>Calls somebody as soon as a text has been written whole.</summary>
+    private sealed class WatchedStream(string text, Action onText) : MemoryStream
+    {
+        // A stream of another class than MemoryStream writes spans this way too.
+        public override void Write(byte[] buffer, int offset, int count)
+        {
+            base.Write(buffer, offset, count);
+            if (Encoding.UTF8.GetString(ToArray()).Contains(text, StringComparison.Ordinal)) onText();
+        }
     }
 }

@@ -35,6 +35,19 @@ public sealed class DecodingBenchTests
         static (int Batch, int Keys, long Rows) Describe(DecodingPoint point) => (point.Cell.Batch, point.Cell.Suffix, point.Cell.NumRows);
     }
 
+    [Theory]
+    [InlineData("\"type\":\"decoding\"", $"{Small} --sweeps decode-batch --kv-type f32 --max-batch 4 --max-seconds 0 --json", "decode-batch")]
+    [InlineData("\"type\":\"attention\"", "attention --protocol custom --batch 2,4,8 --prefix 64 --suffix 16 --modes hydragen --repeats 1 --threads 2 --json", "hydragen")]
+    public async Task What_was_measured_before_a_run_was_cancelled_is_shown(string line, string arguments, string cell)
+    {
+        BenchRun run = await BenchRun.RunUntilAsync(line, arguments);
+        Assert.Equal(130, run.ExitCode);
+        string[] rows = [.. run.Error.Split('\n').Where(row => row.StartsWith('|'))];
+        Assert.InRange(rows.Length, 3, 4);
+        Assert.Contains(cell, rows[2], StringComparison.Ordinal);
+        Assert.DoesNotContain("\"type\":\"end\"", run.Output, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Every_type_of_every_point_gives_a_line_and_every_sweep_a_chart()
     {

@@ -4,9 +4,8 @@ namespace Hydragen.Engine;
 public sealed class OutOfKvMemoryException : Exception
 {
     internal OutOfKvMemoryException(long bytesNeeded, long bytesUsed, long maxBytes)
-        : base($"{Mebibytes(bytesNeeded)} MiB of KV memory are needed, but {Mebibytes(bytesUsed)} of at most {Mebibytes(maxBytes)} MiB are in use; shorten the prompt, dispose prefixes or raise the KV memory limit.")
+        : base(
+            $"{(bytesNeeded + (1 << 20) - 1) >> 20} MiB of KV memory are needed, but only {(maxBytes - bytesUsed) >> 20} of {maxBytes >> 20} MiB are free; shorten the prompt, dispose prefixes or raise the KV memory limit.")
     {
     }
-
-    private static long Mebibytes(long bytes) => (bytes + (1 << 20) - 1) >> 20;
 }

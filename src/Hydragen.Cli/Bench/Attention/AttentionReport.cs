@@ -22,6 +22,9 @@ internal sealed class AttentionReport(AttentionSetup setup, AttentionRates rates
         foreach (AttentionMeasurement row in rows) WriteJson(output, row, row == shared ? null : row.RatioTo(shared));
     }
 
+    /// <summary>Whether there is anything to show.</summary>
+    public bool HasRows => _rows.Count > 0;
+
     public void WriteTable(Terminal terminal)
     {
         bool hasState = _rows.Any(row => row.State is not null);

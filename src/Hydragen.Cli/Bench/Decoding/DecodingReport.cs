@@ -38,6 +38,9 @@ internal sealed class DecodingReport(IReadOnlyList<DecodingPoint> points, IReadO
         });
     }
 
+    /// <summary>Whether there is anything to show.</summary>
+    public bool HasRows => _rows.Count > 0;
+
     /// <summary>A table in the order of the sweeps, and what did not run.</summary>
     public void WriteTable(Terminal terminal)
     {
