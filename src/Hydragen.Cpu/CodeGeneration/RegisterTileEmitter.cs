@@ -47,6 +47,7 @@ internal static class RegisterTileEmitter
         code.jz(last);
 
         code.Label(ref loop);
+        // For a single strip these are all one line: the processor drops some fetches, so that asking again pays.
         code.prefetcht0(__[FirstAhead]);
         code.prefetcht0(__[SecondAhead]);
         code.prefetcht0(__[FirstAhead + AheadStride]);
