@@ -2,14 +2,36 @@ using Hydragen.Core;
 
 namespace Hydragen.Cuda;
 
-/// <content>Into how many pieces keys are cut, and which multiprocessors nodes leave to the sequences.</content>
+/// <content>Which kernel computes sequences, into how many pieces keys are cut, and which multiprocessors nodes leave to the sequences.</content>
 internal sealed partial class AttentionWork
 {
     // How much longer one warp needs for a page than four (measured on an H200).
     private const double LoneWarpFactor = 1.6;
 
-    // Those that a multiprocessor has.
-    private const int LoneWarps = 12;
+    // One class for all of a kind: a launch more would cost more than it gains.
+    private void ChooseSequenceClass(int kind)
+    {
+        (_sequenceClasses[kind], _takesTickets[kind]) = (ItemClass.Sequence, false);
+        if (_isScalar) return;
+        long numTasks = 0, numKeys = 0;
+        int longest = 0;
+        bool isBesideNodes = false;
+        for (int i = 0; i < _plan.Segments.Length; i++)
+        {
+            AttentionSegment segment = _plan.Segments[i];
+            if (segment.NumKeys == 0 || IsFolded(i)) continue;
+            isBesideNodes |= !_routes.IsSequence(i) && ClassOf(i) == ItemClass.WideNode;
+            if ((int)KindOf(i) != kind || !_routes.IsSequence(i)) continue;
+            int keys = segment.NumKeys + CountFolded(i).Keys;
+            long tasks = CountTiles(i, ItemClass.Sequence) * _numKvHeads;
+            numTasks += tasks;
+            numKeys += tasks * keys;
+            longest = Math.Max(longest, keys);
+        }
+        if (numTasks == 0) return;
+        _sequenceClasses[kind] = _costs[kind].Rule.ClassOf(numTasks, longest, (double)numKeys / numTasks, isBesideNodes);
+        _takesTickets[kind] = _sequenceClasses[kind] == ItemClass.Sequence || longest > SequenceRule.ShortKeys;
+    }
 
     private void ChooseSplits(AttentionShape shape)
     {
@@ -67,7 +89,7 @@ internal sealed partial class AttentionWork
     }
 
     /// <summary>Blocks, or warps where each has tasks of its own, that compute sequences on a multiprocessor.</summary>
-    private int ReadersOn(int kind) => _sequenceClasses[kind] == ItemClass.Sequence ? SequenceBlocks : LoneWarps;
+    private int ReadersOn(int kind) => _sequenceClasses[kind] == ItemClass.Sequence ? SequenceBlocks : SequenceRule.WarpsAhead;
 
     /// <summary>
     /// Nodes are bound by arithmetic and sequences by memory, so they run side by side: blocks of the node kernel have a multiprocessor each,

@@ -115,7 +115,8 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
         HasNextItems = false;
         foreach (int page in plan.PageTable) MaxPage = Math.Max(MaxPage, page);
         if (mixed is not null) FindKinds(mixed);
-        _costs = [.. readings.Select(reading => CostsOf(shape, reading))];
+        if (_costs.Length != readings.Length) _costs = new KernelCosts[readings.Length];
+        for (int kind = 0; kind < readings.Length; kind++) _costs[kind] = CostsOf(shape, readings[kind]);
         if (!_isScalar) _routes.Decide(plan, _costs[0], _costs[^1], readings.Length == 1 ? [] : _kinds);
         for (int kind = 0; kind < readings.Length; kind++) ChooseSequenceClass(kind);
         ChooseSplits(shape);
@@ -165,31 +166,6 @@ internal sealed partial class AttentionWork(DeviceRates rates, long maxWorkspace
     }
 
     private double SecondsPerPart(AttentionShape shape) => 2 * BytesPerSlot(shape) / rates.Bytes;
-
-    // One class for all of a kind: a launch more would cost more than it gains.
-    private void ChooseSequenceClass(int kind)
-    {
-        (_sequenceClasses[kind], _takesTickets[kind]) = (ItemClass.Sequence, false);
-        if (_isScalar) return;
-        long numTasks = 0, numKeys = 0;
-        int longest = 0;
-        bool isBesideNodes = false;
-        for (int i = 0; i < _plan.Segments.Length; i++)
-        {
-            AttentionSegment segment = _plan.Segments[i];
-            if (segment.NumKeys == 0 || IsFolded(i)) continue;
-            isBesideNodes |= !_routes.IsSequence(i) && ClassOf(i) == ItemClass.WideNode;
-            if ((int)KindOf(i) != kind || !_routes.IsSequence(i)) continue;
-            int keys = segment.NumKeys + CountFolded(i).Keys;
-            long tasks = CountTiles(i, ItemClass.Sequence) * _numKvHeads;
-            numTasks += tasks;
-            numKeys += tasks * keys;
-            longest = Math.Max(longest, keys);
-        }
-        if (numTasks == 0) return;
-        _sequenceClasses[kind] = _costs[kind].Rule.ClassOf(numTasks, longest, (double)numKeys / numTasks, isBesideNodes);
-        _takesTickets[kind] = _sequenceClasses[kind] == ItemClass.Sequence || longest > SequenceRule.ShortKeys;
-    }
 
     private long CountTiles(int segment, ItemClass itemClass)
     {

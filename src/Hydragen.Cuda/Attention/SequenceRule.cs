@@ -9,13 +9,16 @@ internal readonly record struct SequenceRule(int NumMultiprocessors, bool HasByt
     /// <summary>Keys up to which one warp is nearly always faster.</summary>
     public const int ShortKeys = 96;
 
+    /// <summary>Warps of a multiprocessor that compute a task each and load ahead.</summary>
+    public const int WarpsAhead = 12;
+
     // Measured on an H200 with 128 to 16,384 tasks of 16 to 512 keys, heads of 128, BF16, FP8 and INT8: up to so many keys one warp is
     // faster, when there are fewer tasks than blocks of four warps; when all tasks find a warp at once, or are of bytes; otherwise; and beside
     // nodes, with some and with many tasks of bytes.
     private const int FewTasksKeys = 48, ManyWarpsKeys = 512, CrowdedKeys = 256, BesideKeys = 128, ManyBesideKeys = 256;
 
-    // Of a multiprocessor: blocks of four warps, warps that load ahead, those that do not, and tasks that are many beside nodes.
-    private const int BlocksAtOnce = 3, WarpsAhead = 12, WarpsAtOnce = 16, ManyTasks = 24;
+    // Of a multiprocessor: blocks of four warps, warps that do not load ahead, and tasks that are many beside nodes.
+    private const int BlocksAtOnce = 3, WarpsAtOnce = 16, ManyTasks = 24;
 
     // A warp with far more keys than the others would finish long after them.
     private const double MostKeysOfMean = 2;
