@@ -44,7 +44,7 @@ public sealed class Scenario
     public float QueryScale { get; init; } = 1;
 
     /// <summary>Of each key/value head, in pages of FP8; null for none.</summary>
-    public KvScale[]? Scales { get; private init; }
+    public KvScale[]? Scales { get; private set; }
 
     public int NumSparePages { get; init; } = 2;
 
@@ -119,20 +119,9 @@ public sealed class Scenario
         int[] target = Enumerable.Range(0, NumPages).ToArray();
         new Random(seed).Shuffle(target);
         int pageSize = KvCache.PageSize * Shape.NumKvHeads * Shape.HeadDim;
-        var moved = new Scenario(Shape, 0)
-        {
-            Options = Options,
-            KvType = KvType,
-            PrefixKvType = PrefixKvType,
-            QueryType = QueryType,
-            OutputType = OutputType,
-            Query = Query,
-            Key = new float[Key.Length],
-            Value = new float[Value.Length],
-            NumPages = NumPages,
-            _isOwned = new bool[_isOwned.Length],
-            _kinds = new PageKind[NumPages],
-        };
+        Scenario moved = Copy();
+        (moved.Key, moved.Value) = (new float[Key.Length], new float[Value.Length]);
+        (moved._isOwned, moved._kinds) = (new bool[_isOwned.Length], new PageKind[NumPages]);
         for (int page = 0; page < NumPages; page++)
         {
             moved._kinds[target[page]] = _kinds[page];
@@ -151,22 +140,10 @@ public sealed class Scenario
         int rowSize = Shape.NumHeads * Shape.HeadDim;
         var query = new List<float>();
         foreach (int i in order) query.AddRange(Query.AsSpan(FirstRow(i) * rowSize, Sequences[i].NumQueries * rowSize));
-        return new Scenario(Shape, 0)
-        {
-            Options = Options,
-            KvType = KvType,
-            PrefixKvType = PrefixKvType,
-            QueryType = QueryType,
-            OutputType = OutputType,
-            Query = [.. query],
-            Key = Key,
-            Value = Value,
-            NumPages = NumPages,
-            _isOwned = _isOwned,
-            _kinds = _kinds,
-            Nodes = Nodes,
-            Sequences = Array.ConvertAll(order, i => Sequences[i]),
-        };
+        Scenario chosen = Copy();
+        chosen.Query = [.. query];
+        chosen.Sequences = Array.ConvertAll(order, i => Sequences[i]);
+        return chosen;
     }
 
     /// <summary>
@@ -177,23 +154,12 @@ public sealed class Scenario
     {
         float[] Times(float[] values, int numHeads, Func<int, float> factor) =>
             [.. values.Select((value, i) => value * factor(i / Shape.HeadDim % numHeads))];
-        return new Scenario(Shape, 0)
-        {
-            Options = Options,
-            KvType = KvType,
-            PrefixKvType = PrefixKvType,
-            QueryType = QueryType,
-            OutputType = OutputType,
-            Scales = scales,
-            Query = Times(Query, Shape.NumHeads, head => 1 / scales[head / Shape.GroupSize].Key),
-            Key = Times(Key, Shape.NumKvHeads, head => scales[head].Key),
-            Value = Times(Value, Shape.NumKvHeads, head => scales[head].Value),
-            NumPages = NumPages,
-            _isOwned = _isOwned,
-            _kinds = _kinds,
-            Nodes = Nodes,
-            Sequences = Sequences,
-        };
+        Scenario scaled = Copy();
+        scaled.Scales = scales;
+        scaled.Query = Times(Query, Shape.NumHeads, head => 1 / scales[head / Shape.GroupSize].Key);
+        scaled.Key = Times(Key, Shape.NumKvHeads, head => scales[head].Key);
+        scaled.Value = Times(Value, Shape.NumKvHeads, head => scales[head].Value);
+        return scaled;
     }
 
     /// <summary>The only sequence while a part of its queries is computed: what comes after them is not in the cache yet, and NaN here.</summary>
@@ -211,23 +177,14 @@ public sealed class Scenario
             key.AsSpan(slot * tokenSize, tokenSize).Fill(float.NaN);
             value.AsSpan(slot * tokenSize, tokenSize).Fill(float.NaN);
         }
-        return new Scenario(Shape, 0)
-        {
-            Options = Options,
-            KvType = KvType,
-            PrefixKvType = PrefixKvType,
-            QueryType = QueryType,
-            OutputType = OutputType,
-            Query = Query[(firstQuery * rowSize)..((firstQuery + numQueries) * rowSize)],
-            Key = key,
-            Value = value,
-            NumPages = NumPages,
-            _isOwned = _isOwned,
-            _kinds = _kinds,
-            Nodes = Nodes,
-            Sequences = [whole with { NumQueries = numQueries, NumKeys = numKeys }],
-        };
+        Scenario chunk = Copy();
+        chunk.Query = Query[(firstQuery * rowSize)..((firstQuery + numQueries) * rowSize)];
+        (chunk.Key, chunk.Value) = (key, value);
+        chunk.Sequences = [whole with { NumQueries = numQueries, NumKeys = numKeys }];
+        return chunk;
     }
+
+    private Scenario Copy() => (Scenario)MemberwiseClone();
 
     /// <summary>First query row of a sequence.</summary>
     public int FirstRow(int sequence) => Sequences.Take(sequence).Sum(other => other.NumQueries);
