@@ -21,6 +21,30 @@ internal static class BenchTable
         return table;
     }
 
+    /// <summary>Measures beside a progress bar, then shows what there is, also when it was cancelled.</summary>
+    /// <param name="terminal">Shows it.</param>
+    /// <param name="measure">Measures; its argument receives the share that is done.</param>
+    /// <param name="hasRows">Whether there is anything to show.</param>
+    /// <param name="writeTable">Shows it.</param>
+    /// <exception cref="OperationCanceledException">It was cancelled.</exception>
+    public static async Task MeasureAsync(Terminal terminal, Action<Action<double>> measure, Func<bool> hasRows, Action writeTable)
+    {
+        try
+        {
+            await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
+            {
+                measure(share => progress?.Report(share));
+                return 0;
+            }, CancellationToken.None));
+        }
+        catch (OperationCanceledException)
+        {
+            if (hasRows()) writeTable();
+            throw;
+        }
+        writeTable();
+    }
+
     /// <summary>A median with its range.</summary>
     public static string Text(Spread spread, string format) => string.Create(CultureInfo.InvariantCulture,
         $"{spread.Median.ToString(format, CultureInfo.InvariantCulture)} ({spread.Min.ToString(format, CultureInfo.InvariantCulture)}–{spread.Max.ToString(format, CultureInfo.InvariantCulture)})");

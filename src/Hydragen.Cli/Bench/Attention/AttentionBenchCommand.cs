@@ -68,28 +68,19 @@ internal static class AttentionBenchCommand
             var rates = new AttentionRates(setup, ceilings);
             var report = new AttentionReport(setup, rates, device.Units);
             var published = new PublishedReport(rates, device.Units);
-            try
-            {
-                await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
-                {
-                    int numDone = 0;
-                    new AttentionBenchmark(device, setup).Run(
-                        rows =>
-                        {
-                            report.Add(rows, output);
-                            published.Add(rows, output);
-                            progress?.Report((double)++numDone / setup.Cells.Count);
-                        },
-                        cancellationToken);
-                    return numDone;
-                }, CancellationToken.None));
-            }
-            catch (OperationCanceledException)
-            {
-                if (report.HasRows) report.WriteTable(terminal);
-                throw;
-            }
-            report.WriteTable(terminal);
+            int numDone = 0;
+            await BenchTable.MeasureAsync(
+                terminal,
+                progress => new AttentionBenchmark(device, setup).Run(
+                    rows =>
+                    {
+                        report.Add(rows, output);
+                        published.Add(rows, output);
+                        progress((double)++numDone / setup.Cells.Count);
+                    },
+                    cancellationToken),
+                () => report.HasRows,
+                () => report.WriteTable(terminal));
             published.WriteTable(terminal);
             header.WriteEnd(terminal, output is null ? [] : [output], await MeasureCeilingsAsync());
             arguments.WritePlot(parsed, setup.Protocol == AttentionProtocols.Published ? published.Chart() : report.Chart());

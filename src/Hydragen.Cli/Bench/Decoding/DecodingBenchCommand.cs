@@ -50,28 +50,19 @@ internal static class DecodingBenchCommand
             var report = new DecodingReport(points, setups, ceilings, device.Units);
             // The ceilings are measured once more at the end.
             TimeSpan? timeLeft = maxTime - Stopwatch.GetElapsedTime(start) - ceilingsTime;
-            try
-            {
-                await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
-                {
-                    int numDone = 0;
-                    new DecodingBenchmark(device, setups, ceilings).Run(
-                        points, timeLeft,
-                        rows =>
-                        {
-                            report.Add(rows, output);
-                            progress?.Report((double)++numDone / points.Count);
-                        },
-                        cancellationToken);
-                    return numDone;
-                }, CancellationToken.None));
-            }
-            catch (OperationCanceledException)
-            {
-                if (report.HasRows) report.WriteTable(terminal);
-                throw;
-            }
-            report.WriteTable(terminal);
+            int numDone = 0;
+            await BenchTable.MeasureAsync(
+                terminal,
+                progress => new DecodingBenchmark(device, setups, ceilings).Run(
+                    points, timeLeft,
+                    rows =>
+                    {
+                        report.Add(rows, output);
+                        progress((double)++numDone / points.Count);
+                    },
+                    cancellationToken),
+                () => report.HasRows,
+                () => report.WriteTable(terminal));
             header.WriteEnd(terminal, output is null ? [] : [output], await MeasureCeilingsAsync());
             arguments.WritePlot(parsed, report.Charts());
         });

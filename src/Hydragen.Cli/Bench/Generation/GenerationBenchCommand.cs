@@ -116,20 +116,8 @@ internal static class GenerationBenchCommand
                 kept = log?.Start(header.WriteJson, restored);
                 output = arguments.Output(parsed, terminal);
                 if (output is not null) header.WriteJson(output);
-                try
-                {
-                    await terminal.WithProgressAsync("Measuring", progress => Task.Run(() =>
-                    {
-                        protocol.Run(output, kept, share => progress?.Report(share), cancellationToken);
-                        return 0;
-                    }, CancellationToken.None));
-                }
-                catch (OperationCanceledException)
-                {
-                    if (protocol.HasRows) protocol.WriteTable(terminal);
-                    throw;
-                }
-                protocol.WriteTable(terminal);
+                await BenchTable.MeasureAsync(
+                    terminal, progress => protocol.Run(output, kept, progress, cancellationToken), () => protocol.HasRows, () => protocol.WriteTable(terminal));
                 charts = protocol.Charts();
             }
             // Without the model there is as much memory as at the start.
