@@ -259,8 +259,9 @@ public sealed partial class CudaBackend : IComputeBackend
             bool hasLoneWarps = itemClass != ItemClass.Sequence;
             long numBlocks = hasLoneWarps ? (numTasks + variants.TasksPerShortBlock - 1) / variants.TasksPerShortBlock : numTasks;
             long maxBlocks = (long)_device.NumMultiprocessors * kernel.BlocksPerMultiprocessor;
-            // Where each block has one task at most, and all start at once, it need not ask for it.
-            if (hasLoneWarps ? !isBesideNodes || !_work.Work.TakesTickets(kind) : !isBesideNodes && numBlocks <= maxBlocks) parameters.NumFirstTasks = (int)numBlocks;
+            // Where all blocks start at once, single warps have fixed shares, and a block that has one task at most need not ask for it.
+            bool asks = hasLoneWarps ? isBesideNodes && _work.Work.TakesTickets(kind) : isBesideNodes || numBlocks > maxBlocks;
+            if (!asks) parameters.NumFirstTasks = (int)numBlocks;
             numBlocks = Math.Min(numBlocks, maxBlocks);
             kernel.Launch(numBlocks, 1, parameters, startsEarly: isBesideNodes);
             isBesideNodes = false;
@@ -282,9 +283,8 @@ public sealed partial class CudaBackend : IComputeBackend
         (int, ElementType, ElementType, ElementType, int) key = (headDim, queryType, shape.ElementType, shape.TypeOf(PageKind.Prefix), cache.ScaledKinds);
         if (!_readings.TryGetValue(key, out (AttentionKernels[], PageReading[]) found))
         {
-            PageKind[] kinds = shape.IsMixed ? [PageKind.Suffix, PageKind.Prefix] : [PageKind.Suffix];
-            AttentionKernels[] variants = Array.ConvertAll(kinds, kind => VariantsOf(headDim, shape.TypeOf(kind), cache.ScalesAddress(0, kind) != 0));
-            found = (variants, [.. kinds.Zip(variants, (kind, kernels) =>
+            AttentionKernels[] variants = [.. cache.Kinds.Select(kind => VariantsOf(headDim, shape.TypeOf(kind), cache.ScalesAddress(0, kind) != 0))];
+            found = (variants, [.. cache.Kinds.Zip(variants, (kind, kernels) =>
                 new PageReading(shape.TypeOf(kind), kernels.VectorsPerItem, WeightTypeFor(queryType, shape.TypeOf(kind)) == ElementType.Float32))]);
             _readings.Add(key, found);
         }

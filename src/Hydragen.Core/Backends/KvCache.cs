@@ -13,6 +13,8 @@ public abstract partial class KvCache : IDisposable
 
     private const byte NoKind = byte.MaxValue;
 
+    private static readonly PageKind[] OneKind = [PageKind.Suffix], BothKinds = [PageKind.Suffix, PageKind.Prefix];
+
     private readonly List<Chunk> _chunks = [];
     private readonly List<(int FirstPage, int NumPages)> _vacant = [];
     private readonly int[] _numPages = new int[2];
@@ -28,6 +30,9 @@ public abstract partial class KvCache : IDisposable
 
     /// <summary>Layers, heads and element types.</summary>
     public KvCacheShape Shape { get; }
+
+    /// <summary>The kinds of pages; one when all have one type.</summary>
+    public IReadOnlyList<PageKind> Kinds => _isMixed ? BothKinds : OneKind;
 
     /// <summary>Valid page ids are 0 … NumPages − 1, but for those that <see cref="Release"/> took away.</summary>
     public int NumPages { get; private set; }

@@ -62,7 +62,7 @@ public static class SharedPrefixAttention
             for (int head = 0; head < found.Length; head++)
                 found[head] = found[head].Max(KvMagnitude.Of(key, value, found.Length, cache.Shape.HeadDim, head));
         });
-        foreach (PageKind kind in (PageKind[])[PageKind.Suffix, .. (PageKind[])(cache.Shape.IsMixed ? [PageKind.Prefix] : [])])
+        foreach (PageKind kind in cache.Kinds)
         {
             if (cache.Shape.TypeOf(kind).IsFloat8()) cache.Calibrate(kind, largest[(int)kind]);
         }

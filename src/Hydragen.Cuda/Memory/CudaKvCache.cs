@@ -118,7 +118,7 @@ internal sealed class CudaKvCache : KvCache
         CheckFindLargest(layer, slots, largest);
         largest.Clear();
         var found = new KvMagnitude[largest.Length];
-        foreach (PageKind kind in (ReadOnlySpan<PageKind>)[PageKind.Suffix, PageKind.Prefix])
+        foreach (PageKind kind in Kinds)
         {
             var tokens = new List<nint>();
             foreach (int slot in slots)

@@ -17,7 +17,7 @@ public sealed record KvCalibration(int NumTokens, int NumHeads, int NumScaled, f
     {
         int numHeads = 0, numScaled = 0;
         float largestScale = 1;
-        foreach (PageKind kind in (PageKind[])[PageKind.Suffix, .. (PageKind[])(cache.Shape.IsMixed ? [PageKind.Prefix] : [])])
+        foreach (PageKind kind in cache.Kinds)
         {
             if (!cache.Shape.TypeOf(kind).IsFloat8()) continue;
             foreach (KvScale scale in cache.Calibrate(kind, largest))

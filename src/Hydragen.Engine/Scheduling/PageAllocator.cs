@@ -28,7 +28,7 @@ internal sealed class PageAllocator
         _growsEarly = growsEarly || cache.Shape.IsMixed;
         MaxUnits = maxUnits;
         BytesPerUnit = BytesPerUnitOf(cache);
-        _pools = [.. ((PageKind[])[PageKind.Suffix, PageKind.Prefix])[..(cache.Shape.IsMixed ? 2 : 1)].Select(kind => new Pool(kind, cache.BytesOf(kind) / BytesPerUnit))];
+        _pools = [.. cache.Kinds.Select(kind => new Pool(kind, cache.BytesOf(kind) / BytesPerUnit))];
         AddPages(0);
     }
 
