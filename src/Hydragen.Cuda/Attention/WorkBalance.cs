@@ -14,9 +14,6 @@ internal sealed class WorkBalance(double secondsPerPage, double secondsPerTask, 
     // Segments of equal length: pages of each, row tiles times heads of all, and how many rows (with a partial result each) they have.
     private readonly record struct Group(int NumPages, long NumTiles, long NumRows);
 
-    /// <summary>Forgets all segments.</summary>
-    public void Clear() => _groups.Clear();
-
     /// <summary>Adds a segment.</summary>
     /// <param name="numPages">Its pages.</param>
     /// <param name="numTiles">Blocks of vectors, times key/value heads.</param>

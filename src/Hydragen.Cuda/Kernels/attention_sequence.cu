@@ -4,8 +4,8 @@
 // slice the next one, be it of the next task, is on its way; single warps load ahead in their task only, or are so many that they need not.
 // Grid: any number of blocks of WARPS * 32 threads, which share all tasks by tickets; single warps have a fixed share where all blocks start
 // together, or do not load ahead. STORAGE is a 16-bit type, also that of the queries, or bytes, which meet 16-bit queries as FP16.
-// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), STAGES (2; 1 for single warps that do not load ahead), HAS_NEXT (whether items may name a next), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that
-// is not positive).
+// Defines: WARPS (2 or 4), TASK_WARPS (WARPS or 1), STAGES (2; 1 for single warps that do not load ahead), HAS_NEXT (whether items may name a
+// next), LOGIT_OPTIONS (ALiBi, soft-cap, or a scale that is not positive).
 // Dynamic shared memory: for each warp STAGES slices of keys, values and their scales; a stage also holds results, outputs FP32
 // [MAX_VECTORS, RESULT_STRIDE] and sums [MAX_VECTORS, 2].
 #include "sequence.cuh"
